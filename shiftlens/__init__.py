@@ -1,0 +1,41 @@
+"""shiftlens: see where languages live inside a multilingual language model, and move them.
+
+Names are imported when they are first used, so that ``import shiftlens`` is quick.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ActivationStore": "store",
+    "Corpus": "corpora",
+    "LanguageModel": "models",
+    "LayerArea": "area",
+    "LayerSweep": "sweep",
+    "Pooling": "pooling",
+    "ShiftlensError": "errors",
+    "SweepConfig": "config",
+    "bridged": "models",
+    "check_model": "check",
+    "choose_area": "area",
+    "collect_states": "collect",
+    "load_corpus": "corpora",
+    "load_model": "models",
+    "residual_hooks": "models",
+    "run_sweep": "runs",
+    "sweep_layers": "sweep",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'shiftlens' has no attribute {name!r}")
+    return getattr(import_module(f"shiftlens.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,79 @@
+"""Choosing the layer area [a, b]: where to shift toward the dominant subspace, and where back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from shiftlens.errors import ShiftlensError
+
+MINIMUM_BLOCKS = 3
+"""An area is two layers or more of 1..L-1."""
+
+
+@dataclass(frozen=True)
+class LayerArea:
+    """The layers between shift and shift back.
+
+    Attributes:
+        start: Layer a, where the shift toward the dominant language is applied.
+        stop: Layer b > a, where the shift back is applied.
+        share: The share beta of layers that was asked for.
+        lowest: The layers of lowest distance, in layer order; as many as the area is wide.
+        contiguous: Whether these layers lie side by side and so are the area. If not, the area is
+            the window of that width with the smallest mean distance.
+    """
+
+    start: int
+    stop: int
+    share: float
+    lowest: tuple[int, ...]
+    contiguous: bool
+
+    def __str__(self) -> str:
+        how = (
+            "the layers of lowest distance"
+            if self.contiguous
+            else f"window of smallest mean; the lowest layers {list(self.lowest)} are not adjacent"
+        )
+        return f"layers {self.start}-{self.stop} ({how})"
+
+
+def choose_area(distance: Mapping[int, float], share: float = 0.3) -> LayerArea:
+    r"""The low-distance layer area of ShifCon.
+
+    Of the layers 1..L-1 the :math:`w = \max(2, \mathrm{round}(\beta L))` of lowest distance are
+    the area [a, b]. Where they are not contiguous, the area is the contiguous window of width w
+    with the smallest mean distance. Ties go to the earlier layer.
+
+    Args:
+        distance: Distance of every layer 0..L, averaged over the non-dominant languages.
+        share: The share :math:`\beta` of the L layers, in (0, 1).
+
+    Returns:
+        The area; layer 0 and layer L are never in it.
+
+    Raises:
+        ShiftlensError: Fewer than 3 blocks, a share outside (0, 1), or a NaN distance.
+
+    Source:
+        Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453; the minimum width, the window and the
+        excluded ends are shiftlens's.
+    """
+    n_layers = max(distance)
+    if n_layers < MINIMUM_BLOCKS:
+        raise ShiftlensError(
+            f"a model of {n_layers} blocks has no layer area; it takes {MINIMUM_BLOCKS} or more"
+        )
+    if not 0 < share < 1:
+        raise ShiftlensError(f"the share of layers must lie between 0 and 1, not {share}")
+    inner = np.array([distance[layer] for layer in range(1, n_layers)])
+    if not np.isfinite(inner).all():
+        bad = int(np.argmin(np.isfinite(inner))) + 1
+        raise ShiftlensError(f"layer {bad}: the distance is not a finite number")
+    width = min(max(2, round(share * n_layers)), n_layers - 1)
+    lowest = tuple(sorted(int(i) + 1 for i in np.argsort(inner, kind="stable")[:width]))
+    contiguous = lowest[-1] - lowest[0] == width - 1
+    means = np.lib.stride_tricks.sliding_window_view(inner, width).mean(axis=1)
+    start = lowest[0] if contiguous else int(np.argmin(means)) + 1
+    return LayerArea(start, start + width - 1, share, lowest, contiguous)

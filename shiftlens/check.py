@@ -1,0 +1,87 @@
+"""Proof, on the user's own model, that shiftlens reads the states it says it reads."""
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from shiftlens.models import LanguageModel, bridged, hook_names, residual_hooks
+
+SENTENCES = (
+    "Yes.",
+    "The river was higher than anyone in the village could remember.",
+    "El tren sale a las ocho de la mañana.",
+    "Вечером мы долго говорили о музыке.",
+    "今日はとても暑いです。",
+    "आज बाज़ार बंद है।",
+)
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+
+
+def check_model(model: LanguageModel) -> tuple[pd.DataFrame, bool]:
+    r"""Compare the states read through TransformerLens with the model's own.
+
+    Every figure is :math:`\max |h - h'| / \mathrm{RMS}(h')` over the tokens of six sentences,
+    h' being the state of the sentence run alone, unpadded, through the plain model: Hugging Face
+    ``hidden_states`` for layers 0..L-1 and a torch hook on the last block for layer L.
+
+    Args:
+        model: The model to check.
+
+    Returns:
+        One row a layer: the bridge on single texts, on right-padded and on left-padded batches;
+        a last row with the same three for the logits. And whether all lie under the tolerance
+        (1e-4 in float32, 1e-2 in float16, 5e-2 in bfloat16).
+    """
+    ids = model.tokenizer(list(SENTENCES), verbose=False)["input_ids"]
+    with torch.no_grad():
+        reference = [_plain_states(model, sentence) for sentence in ids]
+        with bridged(model) as bridge:
+            single = [_bridge_states(model, bridge, [sentence])[0] for sentence in ids]
+            columns = {
+                "hook vs HF": single,
+                "right-padded": _bridge_states(model, bridge, ids, "right"),
+                "left-padded": _bridge_states(model, bridge, ids, "left"),
+            }
+    rows = [str(layer) for layer in range(model.n_layers + 1)] + ["logits"]
+    table = pd.DataFrame(
+        {
+            name: [
+                _error([s[i] for s in states], [s[i] for s in reference]) for i in range(len(rows))
+            ]
+            for name, states in columns.items()
+        },
+        index=pd.Index(rows, name="layer"),
+    )
+    return table, bool((table < TOLERANCE[model.hf.dtype]).all(axis=None))
+
+
+def _error(states: list[Tensor], reference: list[Tensor]) -> float:
+    new, old = torch.cat(states).double(), torch.cat(reference).double()
+    return ((new - old).abs().max() / old.square().mean().sqrt()).item()
+
+
+def _plain_states(model: LanguageModel, ids: list[int]) -> list[Tensor]:
+    """Layers 0..L and the logits of one text, each ``(pos, width)``."""
+    last: list[Tensor] = []
+    with residual_hooks(model, lambda _, stream: last.append(stream.clone()), [model.n_layers]):
+        output = model.hf(**model.pad([ids]), output_hidden_states=True)
+    states = [*output.hidden_states[: model.n_layers], *last, output.logits]
+    return [state[0].float().cpu() for state in states]
+
+
+def _bridge_states(
+    model: LanguageModel, bridge: object, sequences: list[list[int]], side: str = "right"
+) -> list[list[Tensor]]:
+    """The same through the bridge for a padded batch: for each text, its states."""
+    names = hook_names(model.n_layers)
+    seen: dict[str, Tensor] = {}
+
+    def keep(stream: Tensor, hook: object) -> None:
+        seen[hook.name] = stream.detach()  # type: ignore[attr-defined]
+
+    inputs = model.pad(sequences, side)
+    with bridge.hooks(fwd_hooks=[(name, keep) for name in names]):  # type: ignore[attr-defined]
+        logits = model.hf(**inputs).logits
+    states = [*(seen[name] for name in names), logits]
+    mask = inputs["attention_mask"].bool()
+    return [[s[row][mask[row]].float().cpu() for s in states] for row in range(len(sequences))]

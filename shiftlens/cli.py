@@ -1,0 +1,194 @@
+"""The command line: thin, and quick to answer because everything heavy is imported late."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import tyro
+
+from shiftlens import __version__
+from shiftlens.config import SweepConfig, yaml_arguments
+from shiftlens.errors import ShiftlensError
+
+EXAMPLES = """
+examples:
+  shiftlens sweep --model ./my-model --corpus ntrex --languages en,es,fr,de --out runs/first
+  shiftlens check ./my-model
+  shiftlens verify runs/first
+"""
+
+
+@dataclass
+class CheckConfig:
+    """Settings of `shiftlens check`.
+
+    Attributes:
+        model: Local directory or hub id of a Hugging Face model.
+        dtype: Number type of the model: float32, bfloat16 or float16.
+        device: cpu, cuda, mps, ... or auto.
+    """
+
+    model: tyro.conf.Positional[str]
+    dtype: str = "float32"
+    device: str = "auto"
+
+
+@dataclass
+class VerifyConfig:
+    """Settings of `shiftlens verify`.
+
+    Attributes:
+        run: The run folder.
+    """
+
+    run: tyro.conf.Positional[str]
+
+
+def sweep(config: SweepConfig) -> int:
+    """Measure how far each language lies from the dominant one, layer by layer.
+
+    Writes activations, table, layer area and figures into the run folder. A run
+    that stopped goes on where it was when the same command is given again.
+    --config FILE.yaml takes settings from a file, such as the config.yaml of an
+    earlier run; what follows it on the command line wins.
+
+    examples:
+      shiftlens sweep --model ./my-model --corpus ntrex --languages en,es --out runs/first
+      shiftlens sweep --model ./my-model --corpus news.tsv --keep-intersection --out runs/news
+      shiftlens sweep --config runs/first/config.yaml --shrinkage oas --out runs/oas
+    """
+    from shiftlens.runs import run_sweep
+
+    run_sweep(config)
+    return 0
+
+
+def check(config: CheckConfig) -> int:
+    """Prove on your own model that shiftlens reads the states it says it reads.
+
+    Per layer: the hooks against Hugging Face's hidden states, padded batches
+    against single texts, the bridged logits against the plain model's. Exit code 1
+    if a figure is too large.
+
+    examples:
+      shiftlens check bigscience/bloom-560m
+      shiftlens check ./my-model --dtype bfloat16
+    """
+    from shiftlens.check import TOLERANCE, check_model
+    from shiftlens.models import load_model
+
+    model = load_model(config.model, dtype=config.dtype, device=config.device)
+    table, passed = check_model(model)
+    print(f"{type(model.hf).__name__}: largest difference / RMS of the state, six sentences")
+    print(table.map("{:.1e}".format).to_string())
+    print(f"{'passed' if passed else 'FAILED'} (tolerance {TOLERANCE[model.hf.dtype]:.0e})")
+    return 0 if passed else 1
+
+
+def verify(config: VerifyConfig) -> int:
+    """Read every activation of a run and hold it against its hash.
+
+    Exit code 1 if a shard is missing or damaged.
+
+    example:
+      shiftlens verify runs/first
+    """
+    from pathlib import Path
+
+    from shiftlens.runs import STORE
+    from shiftlens.store import ActivationStore
+
+    store = ActivationStore.open(Path(config.run) / STORE)
+    problems = store.verify()
+    for problem in problems:
+        print(problem)
+    if not problems:
+        print(f"{len(store.manifest['shards'])} shards are whole and match their hashes")
+    return 1 if problems else 0
+
+
+def metrics() -> int:
+    """List the metrics of a sweep, one per line, with what each requires."""
+    from shiftlens.geometry import METRICS
+
+    width = max(map(len, METRICS))
+    for name, metric in METRICS.items():
+        print(f"{name:{width}}  {metric.description}; requires {metric.requires}")
+    return 0
+
+
+COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
+    "sweep": (SweepConfig, sweep),
+    "check": (CheckConfig, check),
+    "verify": (VerifyConfig, verify),
+    "metrics": (None, metrics),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: Those of the command line unless given.
+
+    Returns:
+        Exit code: 0 done, 1 a check failed, 2 a mistake in what was asked for (one line on
+        stderr says which), 130 interrupted.
+    """
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name == "--version":
+        print(f"shiftlens {__version__}")
+        return 0
+    if name not in COMMANDS:
+        return _overview(None if name in ("-h", "--help") else name)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    settings, command = COMMANDS[name]
+    description = inspect.getdoc(command)
+    try:
+        if settings is None:
+            return tyro.cli(command, prog=f"shiftlens {name}", description=description, args=rest)
+        rest = _with_settings_file(rest)
+        return command(
+            tyro.cli(settings, prog=f"shiftlens {name}", description=description, args=rest)
+        )
+    except ShiftlensError as error:
+        print(f"shiftlens: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("shiftlens: interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130
+
+
+def _overview(unknown: str | None) -> int:
+    """What there is: printed for ``--help``, and for a command that is not there."""
+    if unknown is not None:
+        print(
+            f"shiftlens: no command {unknown!r}; choose from {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
+        return 2
+    lines = [
+        f"shiftlens {__version__}: see where languages live inside a multilingual language model,",
+        "layer by layer, and move them.",
+        "",
+        "usage: shiftlens COMMAND [OPTIONS]     (shiftlens COMMAND --help for its options)",
+        "",
+    ]
+    width = max(map(len, COMMANDS))
+    for name, (_, command) in COMMANDS.items():
+        lines.append(f"  {name:{width}}  {(inspect.getdoc(command) or '').splitlines()[0]}")
+    print("\n".join([*lines, EXAMPLES]), end="")
+    return 0
+
+
+def _with_settings_file(arguments: list[str]) -> list[str]:
+    """Put the settings of ``--config FILE`` in its place; later arguments override them."""
+    if "--config" not in arguments:
+        return arguments
+    place = arguments.index("--config")
+    if place + 1 == len(arguments):
+        raise ShiftlensError("--config takes the path of a YAML file")
+    settings = yaml_arguments(arguments[place + 1])
+    return [*arguments[:place], *settings, *arguments[place + 2 :]]

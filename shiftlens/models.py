@@ -1,0 +1,360 @@
+"""Loading a model, and its two forms: the plain Hugging Face model and its TransformerLens view.
+
+The plain model is the truth: it is trained, saved and exported. The bridge is a view of the same
+weights for analysis; it lives inside :func:`bridged` and gives the plain model back on exit.
+
+Layer convention, everywhere in shiftlens: layer ``l`` is the residual stream after block ``l``
+(1..L, before the final norm) and layer 0 is the stream entering block 1.
+"""
+
+import contextlib
+import copy
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+from shiftlens.errors import ShiftlensError
+
+BRIDGE_NAMES = {"XLMRobertaForMaskedLM": "RobertaForMaskedLM"}
+"""Classes that TransformerLens knows under another architecture's name."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A plain Hugging Face language model with its tokenizer.
+
+    Attributes:
+        hf: A causal or masked language model in evaluation mode.
+        tokenizer: Its tokenizer.
+        name: What the user called it: a path, a hub id, or the class name.
+    """
+
+    hf: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerBase
+    name: str
+
+    @cached_property
+    def blocks_path(self) -> str:
+        """Dotted path of the list of blocks, as TransformerLens's adapter states it."""
+        return str(_adapter(self.hf).component_mapping["blocks"].name)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The L transformer blocks of the plain model."""
+        return cast(nn.ModuleList, self.hf.get_submodule(self.blocks_path))
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks L; there are L + 1 layers, 0..L."""
+        return len(self.blocks)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return int(self.hf.get_input_embeddings().weight.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where token ids go."""
+        return self.hf.device
+
+    @property
+    def max_positions(self) -> int | None:
+        """Longest sequence the position table holds, or None where there is no limit."""
+        config = self.hf.config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None) or getattr(
+            config, "n_positions", None
+        )
+        if limit is not None and self._positions_from_ids:
+            limit -= config.pad_token_id + 1
+        return limit
+
+    @property
+    def _positions_from_ids(self) -> bool:
+        """RoBERTa counts positions itself, from the pad id upwards."""
+        return "roberta" in self.hf.config.model_type
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 over the configuration and every weight; the path does not enter."""
+        digest = hashlib.sha256(type(self.hf).__name__.encode())
+        config = self.hf.config.to_diff_dict()
+        for key in ("_name_or_path", "transformers_version", "architectures", "dtype"):
+            config.pop(key, None)
+        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+        for name, tensor in sorted(self.hf.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def pad(self, sequences: Sequence[Sequence[int]], side: str = "right") -> dict[str, Tensor]:
+        """Pad token ids into the keyword arguments of a forward pass.
+
+        Args:
+            sequences: Token ids, one sequence a text.
+            side: ``"right"`` or ``"left"``. Left padding passes explicit ``position_ids`` to the
+                models that would otherwise count the padding.
+
+        Returns:
+            ``input_ids`` and ``attention_mask`` (and ``position_ids``), each ``(batch, pos)``.
+        """
+        width = max(map(len, sequences))
+        pad_id = self.hf.config.get_text_config().pad_token_id or 0
+        ids = torch.full((len(sequences), width), pad_id, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, sequence in enumerate(sequences):
+            start = width - len(sequence) if side == "left" else 0
+            ids[row, start : start + len(sequence)] = torch.tensor(sequence)
+            mask[row, start : start + len(sequence)] = 1
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if side == "left" and self._accepts_position_ids:
+            inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        return {key: value.to(self.device) for key, value in inputs.items()}
+
+    @cached_property
+    def _accepts_position_ids(self) -> bool:
+        parameters = inspect.signature(self.hf.base_model.forward).parameters
+        return "position_ids" in parameters and not self._positions_from_ids
+
+
+def load_model(
+    source: str | Path | transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerBase | None = None,
+    *,
+    dtype: str = "float32",
+    device: str = "auto",
+) -> LanguageModel:
+    """Load a language model in its plain form.
+
+    Args:
+        source: A local directory, a hub id, or a Hugging Face model in memory.
+        tokenizer: Needed beside a model in memory; otherwise loaded from ``source``.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; ignored for a model in memory.
+        device: ``cpu``, ``cuda``, ``mps``, ... or ``auto`` for an accelerator where there is one.
+
+    Returns:
+        The model in evaluation mode. Masked language models (BERT, RoBERTa, XLM-R) and causal
+        ones are told apart by their configuration.
+
+    Raises:
+        ShiftlensError: No such model, an encoder-decoder, a model that needs remote code, an
+            unknown dtype or device, or a model in memory without a tokenizer.
+    """
+    if isinstance(source, transformers.PreTrainedModel):
+        if tokenizer is None:
+            raise ShiftlensError("a model in memory needs its tokenizer: load_model(hf, tokenizer)")
+        return LanguageModel(source.eval(), tokenizer, type(source).__name__)
+    name = str(source)
+    if dtype not in DTYPES:
+        raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
+    with _hub_errors(name):
+        config = AutoConfig.from_pretrained(name)
+        if config.is_encoder_decoder:
+            raise ShiftlensError(
+                f"model {name!r} is an encoder-decoder ({config.model_type}); "
+                "shiftlens reads decoders and encoders with one stack of blocks"
+            )
+        masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+        factory = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+        with _quiet_loading():
+            hf = factory.from_pretrained(name, dtype=DTYPES[dtype])
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(name)
+    return LanguageModel(hf.eval().to(_device(device)), tokenizer, name)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator or torch.device("cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ShiftlensError(f"device {name!r} cannot be used: {reason}") from None
+    return torch.device(name)
+
+
+@contextlib.contextmanager
+def _hub_errors(name: str) -> Iterator[None]:
+    """Turn a loading failure into one line."""
+    path = Path(name)
+    if not path.is_dir() and (path.is_absolute() or name.startswith((".", "~"))):
+        raise ShiftlensError(f"model directory {name!r} does not exist")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ShiftlensError(f"{name!r} holds no config.json: not a Hugging Face model directory")
+    try:
+        yield
+    except ShiftlensError:
+        raise
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        reason = str(error)
+        if "trust_remote_code" in reason:
+            reason = "it needs remote code (trust_remote_code), which shiftlens does not run"
+        elif not path.is_dir() and isinstance(error, OSError):
+            reason = "no such directory, and not a model that the hub or its cache can give"
+        raise ShiftlensError(f"cannot load model {name!r}: {' '.join(reason.split())}") from error
+
+
+@contextlib.contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Silence the report on heads that shiftlens never uses."""
+    level = transformers.logging.get_verbosity()
+    bars = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(level)
+        if bars:
+            transformers.logging.enable_progress_bar()
+
+
+def _architecture(hf: nn.Module) -> str:
+    name = type(hf).__name__
+    return BRIDGE_NAMES.get(name, name)
+
+
+def _adapter(hf: transformers.PreTrainedModel) -> Any:
+    from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
+    from transformer_lens.model_bridge.sources import build_bridge_config_from_hf
+
+    try:
+        config = build_bridge_config_from_hf(
+            copy.deepcopy(hf.config), _architecture(hf), type(hf).__name__, hf.dtype
+        )
+        return ArchitectureAdapterFactory.select_architecture_adapter(config)
+    except ValueError as error:
+        raise ShiftlensError(
+            f"TransformerLens has no adapter for {type(hf).__name__}; load it as a causal or "
+            "masked language model of a supported architecture"
+        ) from error
+
+
+@contextlib.contextmanager
+def bridged(model: LanguageModel) -> Iterator[Any]:
+    """View a plain model as a ``TransformerBridge``, and give the plain model back.
+
+    Booting a bridge replaces modules of the model in place; on exit every module, parameter,
+    buffer, hook and the attention implementation are what they were.
+
+    Args:
+        model: The model to view. Nothing is copied.
+
+    Yields:
+        The ``transformer_lens`` bridge over the same weights.
+
+    Raises:
+        ShiftlensError: The weights were changed inside the context. Some bridges hold copies of
+            fused weights, so that such a change may be lost: train the plain model instead.
+    """
+    from transformer_lens.model_bridge.sources import build_bridge_from_module
+
+    restore = _snapshot(model.hf)
+    try:
+        bridge = build_bridge_from_module(
+            model.hf, _architecture(model.hf), hf_config=copy.deepcopy(model.hf.config)
+        )
+        bridge.eval()
+        versions = {p: p._version for p in (*bridge.parameters(), *model.hf.parameters())}
+        yield bridge
+    finally:
+        restore()
+    if any(parameter._version != version for parameter, version in versions.items()):
+        raise ShiftlensError(
+            "weights were changed while the model was bridged; some bridges hold copies of fused "
+            "weights, so the change may be lost: train the plain model outside of bridged()"
+        )
+
+
+def _snapshot(hf: transformers.PreTrainedModel) -> Callable[[], None]:
+    """Remember the whole module tree; the function returned puts it back."""
+    tree = [
+        (
+            module,
+            dict(module.__dict__),
+            {
+                key: value.copy()
+                for key, value in module.__dict__.items()
+                if isinstance(value, dict)
+            },
+        )
+        for module in hf.modules()
+    ]
+    attention = hf.config._attn_implementation
+
+    def restore() -> None:
+        for module, attributes, registries in tree:
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+            for key, saved in registries.items():
+                module.__dict__[key].clear()
+                module.__dict__[key].update(saved)
+        hf.config._attn_implementation = attention
+
+    return restore
+
+
+def hook_names(n_layers: int) -> list[str]:
+    """TransformerLens names of layers 0..L: entry ``l`` is the hook point of layer ``l``."""
+    return ["blocks.0.hook_in", *(f"blocks.{block}.hook_out" for block in range(n_layers))]
+
+
+@contextlib.contextmanager
+def residual_hooks(
+    model: LanguageModel, action: Callable[[int, Tensor], Tensor | None], layers: Sequence[int]
+) -> Iterator[None]:
+    """Call ``action(layer, residual)`` in every forward pass of the plain model.
+
+    Args:
+        model: The plain model.
+        action: Receives the layer and its residual stream ``(batch, pos, d_model)``; what it
+            returns, unless None, takes the stream's place.
+        layers: Layers to hook, among 0..L.
+
+    Yields:
+        Nothing; the hooks are removed on exit, also after an error.
+    """
+    blocks = model.blocks
+
+    def entering(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        stream = args[0] if args else kwargs["hidden_states"]
+        new = action(0, stream)
+        if new is None:
+            return None
+        return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": new})
+
+    def leaving(layer: int) -> Callable[..., Any]:
+        def hook(_: nn.Module, __: Any, output: Any) -> Any:
+            new = action(layer, output[0] if isinstance(output, tuple) else output)
+            if new is None or not isinstance(output, tuple):
+                return new
+            return (new, *output[1:])
+
+        return hook
+
+    handles = [
+        blocks[0].register_forward_pre_hook(entering, with_kwargs=True)
+        if layer == 0
+        else blocks[layer - 1].register_forward_hook(leaving(layer))
+        for layer in layers
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,264 @@
+"""The activation store: safetensors shards beside a JSON manifest.
+
+A store is a folder. ``manifest.json`` says what the states are and which shards make them up; it
+is written once, before the first shard. A shard holds some sentences of one language at all
+layers; it appears under its name only when it is whole, so a killed run leaves whole shards and
+nothing else, and the next run goes on with the missing ones. Every tensor's SHA-256 stands in its
+shard's header and is checked whenever the tensor is read.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from shiftlens.errors import ShiftlensError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that it is either whole under its name or not there at all.
+
+    Args:
+        path: The file; what it held before is replaced.
+        content: Its bytes.
+
+    Raises:
+        ShiftlensError: The folder cannot be written to, or the disk is full.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise ShiftlensError(f"cannot write {path}: {error.strerror}") from error
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and its parents.
+
+    Raises:
+        ShiftlensError: It cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ShiftlensError(f"cannot write to folder {path}: {error.strerror}") from error
+    if not os.access(path, os.W_OK):
+        raise ShiftlensError(f"cannot write to folder {path}: permission denied")
+    return path
+
+
+def _sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def _layer_key(layer: int) -> str:
+    return f"layer.{layer:02d}"
+
+
+@dataclass(frozen=True)
+class ActivationStore:
+    """Sentence vectors of every language at every layer, on disk.
+
+    Attributes:
+        path: The folder.
+        manifest: What is in it: ``model``, ``corpus``, ``layers``, ``pooling``, ``batching``,
+            ``tokens`` (one row a language) and ``shards`` (file, language, number of rows).
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> "ActivationStore":
+        """Open a store that exists.
+
+        Raises:
+            ShiftlensError: There is no store, or its manifest is not readable.
+        """
+        path = Path(path)
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ShiftlensError(f"no activation store in {path}: no {MANIFEST}") from error
+        except ValueError as error:
+            raise ShiftlensError(f"{path / MANIFEST} is damaged ({error}); collect anew") from error
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise ShiftlensError(f"{path / MANIFEST} is not of store format {FORMAT}")
+        return cls(path, manifest)
+
+    @classmethod
+    def create(cls, path: str | Path, manifest: dict[str, Any]) -> "ActivationStore":
+        """Begin a store, or come back to the one that this very manifest began.
+
+        Raises:
+            ShiftlensError: The folder holds states of another model, corpus or setting.
+        """
+        path = make_folder(Path(path))
+        store = cls(path, {"format": FORMAT, **manifest})
+        if (path / MANIFEST).exists():
+            _refuse_mixing(path, cls.open(path).manifest, store.manifest)
+        else:
+            write_atomic(path / MANIFEST, store._manifest_bytes)
+        return store
+
+    @property
+    def _manifest_bytes(self) -> bytes:
+        text = json.dumps(self.manifest, indent=1, sort_keys=True, ensure_ascii=False)
+        return (text + "\n").encode()
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Language codes, in the order they were asked for."""
+        return tuple(self.manifest["corpus"]["languages"])
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers stored, 0..L."""
+        return tuple(self.manifest["layers"])
+
+    @property
+    def n_sentences(self) -> int:
+        """Sentences a language."""
+        return int(self.manifest["corpus"]["sentences"])
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the store against a second writer, and sweep away what a killed one left.
+
+        Raises:
+            ShiftlensError: Another process is writing to the same store.
+        """
+        lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        try:
+            with lock.acquire(timeout=0):
+                for leftover in self.path.glob("*.tmp"):
+                    leftover.unlink()
+                yield
+        except Timeout as error:
+            raise ShiftlensError(f"another process is writing to {self.path}") from error
+
+    def missing(self) -> list[str]:
+        """Names of the shards that are not there, or whose header is not of this store."""
+        return [s["file"] for s in self.manifest["shards"] if self._problem(s["file"])]
+
+    def _problem(self, file: str) -> str | None:
+        """Why a shard cannot be used, judged by its header."""
+        if not (self.path / file).is_file():
+            return "missing"
+        try:
+            header = self._header(file)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            return f"damaged ({error})"
+        if header["manifest"] != hashlib.sha256(self._manifest_bytes).hexdigest():
+            return "not of this manifest"
+        return None
+
+    def _header(self, file: str) -> dict[str, str]:
+        with safe_open(self.path / file, framework="np") as shard:
+            return json.loads(shard.metadata()["shiftlens"])
+
+    def write(self, file: str, rows: np.ndarray, states: np.ndarray) -> None:
+        """Add a shard.
+
+        Args:
+            file: Its name, one of the manifest's.
+            rows: Sentence numbers in corpus order, ``(n,)``.
+            states: Sentence vectors ``(n, L + 1, d_model)``.
+        """
+        tensors = {"rows": rows.astype(np.int64)}
+        for position, layer in enumerate(self.layers):
+            tensors[_layer_key(layer)] = np.ascontiguousarray(states[:, position], dtype=np.float32)
+        header = {key: _sha256(value) for key, value in tensors.items()}
+        header["manifest"] = hashlib.sha256(self._manifest_bytes).hexdigest()
+        metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
+        write_atomic(self.path / file, save(tensors, metadata=metadata))
+
+    def states(self, language: str, layer: int) -> np.ndarray:
+        """Sentence vectors of one language at one layer, in corpus order.
+
+        Returns:
+            ``(n_sentences, d_model)``, float32.
+
+        Raises:
+            ShiftlensError: The language or layer is not stored, or a shard is missing or damaged.
+        """
+        if language not in self.languages:
+            known = ", ".join(self.languages)
+            raise ShiftlensError(f"language {language!r} is not in {self.path} (there: {known})")
+        if layer not in self.layers:
+            raise ShiftlensError(f"layer {layer} is not in {self.path} (0..{self.layers[-1]})")
+        states = np.empty((self.n_sentences, self.manifest["model"]["d_model"]), np.float32)
+        for shard in self.manifest["shards"]:
+            if shard["language"] == language:
+                rows, values = self._read(shard["file"], ("rows", _layer_key(layer)))
+                states[rows] = values
+        return states
+
+    def _read(self, file: str, keys: tuple[str, ...]) -> list[np.ndarray]:
+        """Read tensors of a shard and hold each against its hash."""
+        if problem := self._problem(file):
+            raise ShiftlensError(f"shard {self.path / file} is {problem}; collect again to mend it")
+        header = self._header(file)
+        arrays = []
+        with safe_open(self.path / file, framework="np") as shard:
+            for key in keys:
+                arrays.append(shard.get_tensor(key))
+                if _sha256(arrays[-1]) != header[key]:
+                    raise ShiftlensError(
+                        f"shard {self.path / file}, {key}: content does not match its hash; "
+                        "delete the shard and collect again"
+                    )
+        return arrays
+
+    def verify(self) -> list[str]:
+        """Read every shard whole.
+
+        Returns:
+            One line a problem; empty where the store is complete and sound.
+        """
+        problems = []
+        for shard in self.manifest["shards"]:
+            try:
+                rows, *_ = self._read(shard["file"], ("rows", *map(_layer_key, self.layers)))
+                if len(rows) != shard["rows"]:
+                    problems.append(f"shard {self.path / shard['file']}: wrong number of rows")
+            except ShiftlensError as error:
+                problems.append(str(error))
+        return problems
+
+
+def _refuse_mixing(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Say what differs between the store that is there and the one asked for."""
+    asked = json.loads(json.dumps(asked))
+    differing = [key for key in sorted({*there, *asked}) if there.get(key) != asked.get(key)]
+    if differing:
+        what = "; ".join(_difference(key, there.get(key), asked.get(key)) for key in differing)
+        raise ShiftlensError(
+            f"{path} holds other states, which are not mixed ({what}); choose another folder, "
+            "or delete this one"
+        )
+
+
+def _difference(key: str, there: Any, asked: Any) -> str:
+    if isinstance(there, dict) and isinstance(asked, dict):
+        parts = [name for name in {*there, *asked} if there.get(name) != asked.get(name)]
+        return f"another {key}: {', '.join(sorted(parts))}"
+    return f"other {key}"

@@ -1,0 +1,118 @@
+"""Tokenising a corpus, with what a reader must know about it: truncation and unknown tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shiftlens.corpora import Corpus
+from shiftlens.errors import ShiftlensError
+from shiftlens.models import LanguageModel
+from shiftlens.pooling import Pooling
+
+
+@dataclass(frozen=True)
+class TokenizedLanguage:
+    """The sentences of one language as token ids, in corpus order.
+
+    Attributes:
+        ids: Token ids of each sentence, with the special tokens that the tokenizer adds.
+        pooled: For each sentence, which of its tokens enter the sentence vector.
+        truncated: How many sentences were cut to the longest length allowed.
+        unknown: Share of the text's tokens that are the unknown token.
+    """
+
+    ids: list[list[int]]
+    pooled: list[list[bool]]
+    truncated: int
+    unknown: float
+
+    @property
+    def mean_tokens(self) -> float:
+        """Tokens a sentence, special tokens included."""
+        return sum(map(len, self.ids)) / len(self.ids)
+
+    def report(self) -> dict[str, float]:
+        """The facts that belong beside every number computed from these tokens."""
+        return {
+            "tokens_per_sentence": round(self.mean_tokens, 3),
+            "unknown_rate": round(self.unknown, 6),
+            "truncated": self.truncated,
+        }
+
+
+def tokenize(
+    model: LanguageModel, corpus: Corpus, pooling: Pooling, max_length: int = 512
+) -> dict[str, TokenizedLanguage]:
+    """Tokenise every sentence as the model's own tokenizer does, special tokens included.
+
+    Args:
+        model: Whose tokenizer and position table count.
+        corpus: The sentences.
+        pooling: Which positions will be pooled.
+        max_length: Longest sequence; longer ones are cut, and counted.
+
+    Returns:
+        The tokens of each language.
+
+    Raises:
+        ShiftlensError: A sentence has no token left to pool (language and sentence named), or a
+            token id lies outside the model's vocabulary.
+    """
+    limit = min(max_length, model.max_positions or max_length)
+    return {
+        language: _tokenize_language(model, language, texts, corpus.ids, pooling, limit)
+        for language, texts in corpus.texts.items()
+    }
+
+
+def _tokenize_language(
+    model: LanguageModel,
+    language: str,
+    texts: Sequence[str],
+    sentence_ids: Sequence[str],
+    pooling: Pooling,
+    limit: int,
+) -> TokenizedLanguage:
+    whole = _encode(model, texts)
+    cut = [row for row, ids in enumerate(whole["input_ids"]) if len(ids) > limit]
+    if cut:
+        shorter = _encode(model, [texts[row] for row in cut], truncation=True, max_length=limit)
+        for key, values in shorter.items():
+            for row, value in zip(cut, values, strict=True):
+                whole[key][row] = value
+    ids, special = whole["input_ids"], whole["special_tokens_mask"]
+    pooled = [pooling.positions(flags) for flags in special]
+    for row, keep in enumerate(pooled):
+        if not any(keep):
+            raise ShiftlensError(
+                f"language {language}, sentence {sentence_ids[row]}: no token is left to pool; "
+                "remove the sentence or change the pooling"
+            )
+    if (highest := max(map(max, ids))) >= model.hf.get_input_embeddings().num_embeddings:
+        raise ShiftlensError(
+            f"language {language}: the tokenizer gives token id {highest}, which is outside the "
+            "model's vocabulary; does the tokenizer belong to the model?"
+        )
+    return TokenizedLanguage(ids, pooled, len(cut), _unknown_rate(model, ids, special))
+
+
+def _encode(model: LanguageModel, texts: Sequence[str], **options: object) -> dict[str, list]:
+    encoded = model.tokenizer(
+        list(texts),
+        return_special_tokens_mask=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+        **options,
+    )
+    return {key: list(encoded[key]) for key in ("input_ids", "special_tokens_mask")}
+
+
+def _unknown_rate(model: LanguageModel, ids: list[list[int]], special: list[list[int]]) -> float:
+    unknown = model.tokenizer.unk_token_id
+    content = [
+        token
+        for row, flags in zip(ids, special, strict=True)
+        for token, flag in zip(row, flags, strict=True)
+        if not flag
+    ]
+    return content.count(unknown) / len(content) if unknown is not None and content else 0.0
