@@ -54,7 +54,7 @@ def sweep(config: SweepConfig) -> int:
     --config FILE.yaml takes settings from a file, such as the config.yaml of an
     earlier run; what follows it on the command line wins.
 
-    examples:
+    Examples:
       shiftlens sweep --model ./my-model --corpus ntrex --languages en,es --out runs/first
       shiftlens sweep --model ./my-model --corpus news.tsv --keep-intersection --out runs/news
       shiftlens sweep --config runs/first/config.yaml --shrinkage oas --out runs/oas
@@ -72,7 +72,7 @@ def check(config: CheckConfig) -> int:
     against single texts, the bridged logits against the plain model's. Exit code 1
     if a figure is too large.
 
-    examples:
+    Examples:
       shiftlens check bigscience/bloom-560m
       shiftlens check ./my-model --dtype bfloat16
     """
@@ -92,7 +92,7 @@ def verify(config: VerifyConfig) -> int:
 
     Exit code 1 if a shard is missing or damaged.
 
-    example:
+    Example:
       shiftlens verify runs/first
     """
     from pathlib import Path

@@ -64,7 +64,7 @@ class LanguageModel:
     @property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return int(self.hf.get_input_embeddings().weight.shape[1])
+        return int(self.hf.config.get_text_config().hidden_size)
 
     @property
     def device(self) -> torch.device:

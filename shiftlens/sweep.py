@@ -21,6 +21,7 @@ from shiftlens.languages import DOMINANT
 from shiftlens.store import ActivationStore
 
 DEFAULT_METRICS = ("affine_invariant", "mean_distance", "mean_distance_rms", "shifcon")
+COLUMNS = ["layer", "language", "metric", "value", "n", "d", "rank", "shrinkage", "alpha"]
 Halves = tuple[LanguageSummary, LanguageSummary]
 
 
@@ -55,7 +56,8 @@ class LayerSweep:
         rows = self.table[
             (self.table["metric"] == metric) & (self.table["language"] != self.dominant)
         ]
-        return {int(layer): float(v) for layer, v in rows.groupby("layer")["value"].mean().items()}
+        means = rows.groupby("layer", as_index=False)["value"].mean()
+        return dict(zip(means["layer"].tolist(), means["value"].tolist(), strict=True))
 
     def curves(self, metric: str) -> pd.DataFrame:
         """Layers by languages for one metric, with the floor and the mean beside them."""
@@ -166,8 +168,7 @@ def sweep_layers(
                     for metric in chosen
                 ]
                 bar.update()
-    table = pd.DataFrame(rows)
-    table.insert(table.columns.get_loc("alpha"), "shrinkage", shrinkage)
+    table = pd.DataFrame(rows).assign(shrinkage=shrinkage)[COLUMNS]
     place = {name: i for i, name in enumerate([*(m.name for m in chosen), *languages])}
     table = table.sort_values(
         ["metric", "language", "layer"], key=lambda c: c if c.name == "layer" else c.map(place)

@@ -1,0 +1,80 @@
+"""Turn what callers hold (arrays, tensors, lists) into checked float64 arrays."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shiftlens.errors import ShiftlensError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def as_matrix(values: Any, name: str = "states") -> FloatArray:
+    """Return `values` as a finite float64 matrix.
+
+    Args:
+        values: anything of shape (n, d): an array, nested lists, or a torch tensor of any dtype
+            on any device (it is detached and brought to the CPU).
+        name: what the values are called in error messages.
+
+    Returns:
+        A float64 array of shape (n, d).
+
+    Raises:
+        ShiftlensError: if the values are not two-dimensional, are empty along d, or hold NaN or
+            infinity (the message names the first such row).
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double().numpy()
+    matrix = np.asarray(values, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[1] == 0:
+        raise ShiftlensError(
+            f"{name}: expected a matrix of shape (n, d) with d >= 1, got shape {matrix.shape}; "
+            "give one row per sentence (or token)."
+        )
+    broken = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+    if broken.size:
+        raise ShiftlensError(
+            f"{name}: {broken.size} of {len(matrix)} rows hold NaN or infinity, the first is row "
+            f"{broken[0]}; remove those rows or recompute them in a wider dtype."
+        )
+    return matrix
+
+
+def as_states(states: Any) -> FloatArray:
+    """Return `states` as a finite float64 matrix of at least two rows.
+
+    Args:
+        states: (n, d), one row per sentence (or token); see `as_matrix`.
+
+    Returns:
+        A float64 array of shape (n, d), n >= 2.
+
+    Raises:
+        ShiftlensError: as `as_matrix`, and if n < 2.
+    """
+    matrix = as_matrix(states)
+    if len(matrix) < 2:
+        raise ShiftlensError(
+            f"states: {len(matrix)} sentence(s) given, at least 2 are needed for a covariance; "
+            "add sentences of this language."
+        )
+    return matrix
+
+
+def check_same_width(first: int, second: int) -> None:
+    """Refuse to compare states of two different widths.
+
+    Args:
+        first: d of the first argument.
+        second: d of the second.
+
+    Raises:
+        ShiftlensError: if the two differ.
+    """
+    if first != second:
+        raise ShiftlensError(
+            f"cannot compare states of width {first} with states of width {second}; "
+            "both must come from the same layer of the same model."
+        )

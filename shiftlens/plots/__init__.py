@@ -1,0 +1,30 @@
+"""Figures: tables in, matplotlib and plotly figures out; only `save` writes files."""
+
+from shiftlens.plots.labels import LAYER_AXIS, MetricLabel, layer_step, metric_label
+from shiftlens.plots.layer_distance import layer_distance
+from shiftlens.plots.layer_distance_page import layer_distance_interactive
+from shiftlens.plots.save import PAGE_CONFIG, save_figure, save_html
+from shiftlens.plots.style import (
+    COMMON_LANGUAGES,
+    PALETTE,
+    LanguageStyle,
+    language_style,
+    shared_style,
+)
+
+__all__ = [
+    "COMMON_LANGUAGES",
+    "LAYER_AXIS",
+    "PAGE_CONFIG",
+    "PALETTE",
+    "LanguageStyle",
+    "MetricLabel",
+    "language_style",
+    "layer_distance",
+    "layer_distance_interactive",
+    "layer_step",
+    "metric_label",
+    "save_figure",
+    "save_html",
+    "shared_style",
+]

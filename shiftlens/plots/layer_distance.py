@@ -1,0 +1,114 @@
+"""Distance of every language to the dominant one by layer, for the printed page."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from shiftlens.languages import language_name
+from shiftlens.plots.curves import Curves, check_area, curves
+from shiftlens.plots.labels import (
+    LAYER_AXIS,
+    area_text,
+    floor_text,
+    layer_step,
+    mean_text,
+    metric_label,
+)
+from shiftlens.plots.style import (
+    AREA_COLOUR,
+    FLOOR_COLOUR,
+    MEAN_COLOUR,
+    language_style,
+    shared_style,
+)
+
+_AXES_HEIGHT = 2.1
+_LEGEND_ROW = 0.125
+
+
+def layer_distance(
+    table: pd.DataFrame,
+    area: tuple[int, int] | None,
+    dominant: str = "en",
+    metric: str = "affine_invariant",
+    title: str | None = None,
+) -> Figure:
+    """Draw one metric of a sweep, one line per language, for a page column 3.3 in wide.
+
+    Args:
+        table: The sweep's tidy table.
+        area: Shift-toward and shift-back layer, shaded; None where there is no area.
+        dominant: Code of the language whose rows are the split-half floor.
+        metric: Which of the table's metrics to draw.
+        title: Text above the axes.
+
+    Returns:
+        The figure, tied to no window or notebook.
+
+    Raises:
+        ShiftlensError: If the table cannot give the figure; the message says why.
+    """
+    lines = curves(table, metric, dominant)
+    with shared_style():
+        figure = Figure()
+        axes = figure.add_subplot()
+        if area is not None:
+            check_area(table, area)
+            _draw_area(axes, area)
+        _draw_lines(axes, lines, dominant)
+        label = metric_label(metric)
+        axes.set_ylabel(f"{label.words}\n{label.formula}".strip())
+        axes.set_xlabel(LAYER_AXIS)
+        layers = lines.languages.index
+        axes.set_xticks(range(layers[0], layers[-1] + 1, layer_step(layers[-1])))
+        _add_legend(figure, len(lines.languages.columns) + 2)
+        if title:
+            figure.suptitle(title)
+        figure.draw_without_rendering()
+    return figure
+
+
+def _draw_area(axes: Axes, area: tuple[int, int]) -> None:
+    axes.axvspan(*area, color=AREA_COLOUR, linewidth=0, zorder=0)
+    axes.annotate(
+        area_text(area),
+        (sum(area) / 2, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 2.5),
+        textcoords="offset points",
+        ha="center",
+        fontsize="small",
+    )
+
+
+def _draw_lines(axes: Axes, lines: Curves, dominant: str) -> None:
+    for code, values in lines.languages.items():
+        style = language_style(str(code))
+        axes.plot(
+            values.index,
+            values,
+            color=style.colour,
+            marker=style.marker,
+            markevery=layer_step(values.index[-1]),
+            label=language_name(str(code)),
+        )
+    axes.plot(
+        lines.mean.index,
+        lines.mean,
+        color=MEAN_COLOUR,
+        lw=2,
+        label=mean_text(len(lines.languages.columns)),
+    )
+    axes.plot(
+        lines.floor.index, lines.floor, color=FLOOR_COLOUR, ls="--", label=floor_text(dominant)
+    )
+
+
+def _add_legend(figure: Figure, entries: int) -> None:
+    """Put the legend under the axes, in as many columns as the names leave room for."""
+    for columns in (3, 2, 1):
+        legend = figure.legend(loc="outside lower center", ncols=columns)
+        if legend.get_window_extent().width <= figure.bbox.width or columns == 1:
+            break
+        legend.remove()
+    figure.set_figheight(_AXES_HEIGHT + _LEGEND_ROW * -(-entries // columns))

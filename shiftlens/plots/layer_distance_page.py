@@ -1,0 +1,167 @@
+"""Distance of every language to the dominant one by layer, for the screen."""
+
+from html import escape
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from shiftlens.languages import language_name
+from shiftlens.plots.curves import check_area, curves
+from shiftlens.plots.labels import (
+    LAYER_AXIS,
+    area_text,
+    floor_text,
+    layer_step,
+    mean_text,
+    metric_label,
+)
+from shiftlens.plots.style import (
+    AREA_COLOUR,
+    FLOOR_COLOUR,
+    MEAN_COLOUR,
+    language_style,
+)
+
+_FONT = "DejaVu Sans, Verdana, sans-serif"
+
+
+def layer_distance_interactive(
+    table: pd.DataFrame,
+    area: tuple[int, int] | None,
+    dominant: str = "en",
+    metric: str = "affine_invariant",
+    title: str | None = None,
+) -> go.Figure:
+    """Draw every metric of a sweep for the screen, with a menu to choose between them.
+
+    Args:
+        table: The sweep's tidy table.
+        area: Shift-toward and shift-back layer, shaded; None where there is no area.
+        dominant: Code of the language whose rows are the split-half floor.
+        metric: Metric shown first.
+        title: Text above the axes; by default it names the dominant language.
+
+    Returns:
+        The figure; hovering over a point shows what it was measured on.
+
+    Raises:
+        ShiftlensError: If the table cannot give the figure; the message says why.
+    """
+    codes = [str(code) for code in table["language"].unique() if code != dominant]
+    metrics = [metric, *(name for name in table["metric"].unique() if name != metric)]
+    data = {name: _trace_data(table, name, dominant, codes) for name in metrics}
+    figure = go.Figure(_traces(codes, dominant))
+    for i, trace in enumerate(figure.data):
+        trace.update({key: values[i] for key, values in data[metric].items()})
+    _lay_out(figure, layer_step(int(table["layer"].max())), metric)
+    figure.update_layout(
+        title_text=title
+        or f"Distance of each language to {language_name(dominant)}, layer by layer",
+        updatemenus=[_menu(data)],
+    )
+    if area is not None:
+        check_area(table, area)
+        _mark_area(figure, area)
+    return figure
+
+
+def _mark_area(figure: go.Figure, area: tuple[int, int]) -> None:
+    figure.add_vrect(*area, fillcolor=AREA_COLOUR, line_width=0, layer="below")
+    figure.add_annotation(
+        text=area_text(area),
+        x=sum(area) / 2,
+        y=1,
+        yref="paper",
+        yanchor="bottom",
+        showarrow=False,
+    )
+
+
+def _traces(codes: list[str], dominant: str) -> list[go.Scatter]:
+    shared = {"hovertemplate": "%{text}<extra></extra>"}
+    styles = [language_style(code) for code in codes]
+    traces = [
+        go.Scatter(
+            name=language_name(code),
+            mode="lines+markers",
+            line={"color": style.colour, "width": 1.5},
+            marker={"symbol": style.symbol, "size": 7},
+            **shared,
+        )
+        for code, style in zip(codes, styles, strict=True)
+    ]
+    for name, line in (
+        (mean_text(len(codes)), {"color": MEAN_COLOUR, "width": 4}),
+        (floor_text(dominant), {"color": FLOOR_COLOUR, "width": 2, "dash": "dash"}),
+    ):
+        traces.append(go.Scatter(name=name, mode="lines", line=line, **shared))
+    return traces
+
+
+def _trace_data(
+    table: pd.DataFrame, metric: str, dominant: str, codes: list[str]
+) -> dict[str, list[list[Any]]]:
+    """Return x, y and hover text of every trace, in the order of the traces."""
+    lines = curves(table, metric, dominant)
+    layers = lines.mean.index.to_list()
+    grid = lines.languages.reindex(columns=codes)
+    columns = [*(grid[code] for code in codes), lines.mean, lines.floor]
+    names = [
+        *(f"{language_name(code)} ({code})" for code in codes),
+        mean_text(len(lines.languages.columns)),
+        floor_text(dominant),
+    ]
+    words = metric_label(metric).words
+    rows = table[table["metric"] == metric].to_dict("records")
+    facts = {(row["language"], row["layer"]): _facts(row) for row in rows}
+    text = [
+        [
+            f"<b>{name}</b><br>layer {layer}<br>{words} {value:.4g}{facts.get((code, layer), '')}"
+            for layer, value in column.items()
+        ]
+        for name, code, column in zip(names, [*codes, None, dominant], columns, strict=True)
+    ]
+    return {
+        "x": [layers] * len(columns),
+        "y": [column.to_list() for column in columns],
+        "text": text,
+    }
+
+
+def _facts(row: dict[Any, Any]) -> str:
+    """Return the lines of a hover box that say what a point was measured on."""
+    counts = ", ".join(f"{name} = {row[name]}" for name in ("n", "d", "rank"))
+    return f"<br>{counts}<br>shrinkage: {escape(str(row['shrinkage']))}"
+
+
+def _menu(data: dict[str, dict[str, list[list[Any]]]]) -> dict[str, Any]:
+    """Return the menu of metrics, the first of which is shown."""
+    buttons = [
+        {
+            "label": metric_label(name).words,
+            "method": "update",
+            "args": [values, {"yaxis.title.text": _axis_text(name)}],
+        }
+        for name, values in data.items()
+    ]
+    place = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "pad": {"b": 28}}
+    return {"buttons": buttons, "showactive": True, "bgcolor": "white"} | place
+
+
+def _axis_text(metric: str) -> str:
+    label = metric_label(metric)
+    return f"{label.words}  {label.markup}".strip()
+
+
+def _lay_out(figure: go.Figure, step: int, metric: str) -> None:
+    axis = {"showline": True, "linecolor": "#333333", "ticks": "outside", "zeroline": False}
+    figure.update_layout(
+        template="plotly_white",
+        font={"family": _FONT, "size": 13, "color": "#222222"},
+        title={"x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 24}},
+        hoverlabel={"bgcolor": "white", "align": "left", "font_family": _FONT},
+        xaxis={"title_text": LAYER_AXIS, "tick0": 0, "dtick": step} | axis,
+        yaxis={"title_text": _axis_text(metric)} | axis,
+        margin={"t": 110},
+    )
