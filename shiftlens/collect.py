@@ -18,7 +18,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel, bridged, hook_names
 from shiftlens.pooling import Pooling, masked_mean
 from shiftlens.store import ActivationStore
-from shiftlens.tokens import TokenizedLanguage, tokenize
+from shiftlens.tokens import TokenizedLanguage, pooled_mask, token_batches, tokenize
 
 SHARD_BYTES = 64 * 2**20
 SHARD_ROWS = 512
@@ -233,38 +233,12 @@ def _shard_states(
     parts = []
     for rows in token_batches(plan.rows[file], tokenized.ids, plan.batch_tokens):
         inputs = model.pad([tokenized.ids[row] for row in rows], side)
-        mask = _pooled_mask(inputs["attention_mask"], [tokenized.pooled[row] for row in rows])
+        mask = pooled_mask(inputs["attention_mask"], [tokenized.pooled[row] for row in rows])
         states = means.run(model, inputs, mask)
         _check_finite(states, language, [corpus.ids[row] for row in rows])
         parts.append(states)
         bar.update(len(rows))
     return np.concatenate(parts)
-
-
-def token_batches(rows: list[int], ids: list[list[int]], batch_tokens: int) -> Iterator[list[int]]:
-    """Cut rows, longest first, into batches of at most ``batch_tokens`` padded tokens.
-
-    Args:
-        rows: Sentence numbers, longest sentence first.
-        ids: Token ids of every sentence.
-        batch_tokens: Most tokens in a batch; a longer sentence is a batch of its own.
-
-    Yields:
-        Sentence numbers of one batch.
-    """
-    start = 0
-    while start < len(rows):
-        size = max(1, batch_tokens // len(ids[rows[start]]))
-        yield rows[start : start + size]
-        start += size
-
-
-def _pooled_mask(attention: Tensor, pooled: list[list[bool]]) -> Tensor:
-    """Put the pooled flags of each text where its tokens lie in the padded batch."""
-    mask = attention.bool()
-    flags = [flag for row in pooled for flag in row]
-    mask[mask.clone()] = torch.tensor(flags, device=mask.device)
-    return mask
 
 
 def _check_finite(states: np.ndarray, language: str, sentences: list[str]) -> None:

@@ -1,7 +1,10 @@
 """Tokenising a corpus, with what a reader must know about it: truncation and unknown tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
@@ -116,3 +119,37 @@ def _unknown_rate(model: LanguageModel, ids: list[list[int]], special: list[list
         if not flag
     ]
     return content.count(unknown) / len(content) if unknown is not None and content else 0.0
+
+
+def token_batches(rows: list[int], ids: list[list[int]], batch_tokens: int) -> Iterator[list[int]]:
+    """Cut rows, longest first, into batches of at most ``batch_tokens`` padded tokens.
+
+    Args:
+        rows: Sentence numbers, longest sentence first.
+        ids: Token ids of every sentence.
+        batch_tokens: Most tokens in a batch; a longer sentence is a batch of its own.
+
+    Yields:
+        Sentence numbers of one batch.
+    """
+    start = 0
+    while start < len(rows):
+        size = max(1, batch_tokens // len(ids[rows[start]]))
+        yield rows[start : start + size]
+        start += size
+
+
+def pooled_mask(attention: Tensor, pooled: list[list[bool]]) -> Tensor:
+    """Put the pooled flags of each text where its tokens lie in the padded batch.
+
+    Args:
+        attention: 1 at the texts' own tokens, ``(batch, pos)``.
+        pooled: The flags of each text, as many as it has tokens.
+
+    Returns:
+        True at the positions to pool, ``(batch, pos)``.
+    """
+    mask = attention.bool()
+    flags = [flag for row in pooled for flag in row]
+    mask[mask.clone()] = torch.tensor(flags, device=mask.device)
+    return mask

@@ -1,0 +1,337 @@
+"""Language vectors, and the shift that they make: toward the dominant subspace and back.
+
+Layer ``l`` is the residual stream after block ``l``: a vector measured there is applied there.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from shiftlens.corpora import Corpus
+from shiftlens.errors import ShiftlensError
+from shiftlens.languages import DOMINANT
+from shiftlens.models import LanguageModel, hook_names, residual_hooks
+from shiftlens.pooling import Pooling, masked_mean
+from shiftlens.store import ActivationStore, write_atomic
+from shiftlens.tokens import pooled_mask, token_batches, tokenize
+
+
+@dataclass(frozen=True)
+class LanguageVectors:
+    r"""The mean state of every language at every layer.
+
+    .. math:: v(k, l) = \frac{1}{n} \sum_{x} s(l, x)
+
+    over the n texts x of language k, s the sentence vector: a mean of raw states, never a running
+    sum and never of unit-normalised vectors.
+
+    Attributes:
+        vectors: Language to ``(L + 1, d_model)``, float32.
+        n: How many sentences each is the mean of.
+        pooling: Which positions entered the sentence vectors.
+
+    Source:
+        Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453, section 3.
+    """
+
+    vectors: Mapping[str, Tensor]
+    n: int
+    pooling: Pooling
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks L."""
+        return next(iter(self.vectors.values())).shape[0] - 1
+
+    def __getitem__(self, language: str) -> Tensor:
+        """Vectors of one language, ``(L + 1, d_model)``.
+
+        Raises:
+            ShiftlensError: The language has none.
+        """
+        if language not in self.vectors:
+            known = ", ".join(self.vectors)
+            raise ShiftlensError(f"language {language!r} has no vectors (there: {known})")
+        return self.vectors[language]
+
+    @classmethod
+    def from_store(cls, store: ActivationStore) -> "LanguageVectors":
+        """Average the sentence vectors of a store, in float64."""
+        vectors = {
+            language: torch.from_numpy(
+                np.stack(
+                    [
+                        store.states(language, layer).mean(0, dtype=np.float64)
+                        for layer in store.layers
+                    ]
+                ).astype(np.float32)
+            )
+            for language in store.languages
+        }
+        return cls(vectors, store.n_sentences, Pooling(**store.manifest["pooling"]))
+
+    @classmethod
+    def from_model(
+        cls,
+        model: LanguageModel,
+        corpus: Corpus,
+        pooling: Pooling | None = None,
+        batch_tokens: int = 4096,
+    ) -> "LanguageVectors":
+        """Average over one pass of the plain model; sums in float64."""
+        pooling = pooling or Pooling()
+        tokens = tokenize(model, corpus, pooling)
+        layers = range(model.n_layers + 1)
+        vectors = {}
+        for language, tokenized in tokens.items():
+            total = torch.zeros(len(layers), model.d_model, dtype=torch.float64)
+            order = sorted(range(len(corpus)), key=lambda row: -len(tokenized.ids[row]))
+            for rows in token_batches(order, tokenized.ids, batch_tokens):
+                inputs = model.pad([tokenized.ids[row] for row in rows])
+                mask = pooled_mask(inputs["attention_mask"], [tokenized.pooled[r] for r in rows])
+
+                def add(
+                    layer: int, stream: Tensor, mask: Tensor = mask, total: Tensor = total
+                ) -> None:
+                    total[layer] += masked_mean(stream, mask).double().sum(0).cpu()
+
+                with torch.no_grad(), residual_hooks(model, add, layers):
+                    model.hf.base_model(**inputs)
+            vectors[language] = (total / len(corpus)).float()
+        return cls(vectors, len(corpus), pooling)
+
+    def randomised(self, dominant: str, seed: int) -> "LanguageVectors":
+        """Control: each language as far from the dominant one as it is, in a random direction.
+
+        Args:
+            dominant: The language whose vectors stay.
+            seed: Of the directions.
+
+        Returns:
+            Vectors with ``||v(k, l) - v(D, l)||`` as before and directions drawn at random.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        base = self[dominant]
+        moved = {dominant: base}
+        for language, vectors in self.vectors.items():
+            if language != dominant:
+                direction = torch.randn(base.shape, generator=generator)
+                direction /= direction.norm(dim=-1, keepdim=True)
+                moved[language] = base + direction * (vectors - base).norm(dim=-1, keepdim=True)
+        return replace(self, vectors=moved)
+
+    def save(self, path: str | Path, **facts: Any) -> None:
+        """Write one safetensors file; ``n``, the pooling and ``facts`` stand in its header."""
+        header = {"n": self.n, "pooling": asdict(self.pooling), **facts}
+        tensors = {code: vector.contiguous() for code, vector in self.vectors.items()}
+        metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
+        write_atomic(Path(path), save(tensors, metadata=metadata))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LanguageVectors":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ShiftlensError: The file is not there, damaged, or not of language vectors.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads(file.metadata()["shiftlens"])
+                vectors = {code: file.get_tensor(code) for code in sorted(file.keys())}
+                return cls(vectors, header["n"], Pooling(**header["pooling"]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ShiftlensError(f"{path} does not hold language vectors ({error})") from error
+
+
+@dataclass(frozen=True)
+class Shift:
+    r"""ShifCon's shift: into the dominant language's subspace at layer a, back at layer b.
+
+    In the forward pass of a text in language k, at every position:
+
+    .. math::
+        h_a \leftarrow h_a - v(k, a) + v(D, a), \qquad
+        h_b \leftarrow h_b - v(D, b) + v(k, b)
+
+    Texts in the dominant language pass unchanged, bit for bit.
+
+    Attributes:
+        vectors: The language vectors.
+        area: Layers (a, b), 1 <= a < b <= L - 1.
+        dominant: The dominant language D.
+        target: Language to shift to instead of D (a control); texts in it pass unchanged too.
+
+    Raises:
+        ShiftlensError: The area is not inside 1..L-1, or a language has no vectors.
+
+    Source:
+        Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453, section 3.
+    """
+
+    vectors: LanguageVectors
+    area: tuple[int, int]
+    dominant: str = DOMINANT
+    target: str | None = None
+
+    def __post_init__(self) -> None:
+        check_area(self.area, self.vectors.n_layers)
+        self.vectors[self.dominant]
+        if self.target is not None:
+            self.vectors[self.target]
+
+    def delta(self, language: str, layer: int) -> Tensor | None:
+        """What is added to the residual stream of a text, ``(d_model,)``; None for nothing."""
+        target = self.target or self.dominant
+        own = self.vectors[language]
+        if language in (self.dominant, target) or layer not in self.area:
+            return None
+        difference = self.vectors[target][layer] - own[layer]
+        return difference if layer == self.area[0] else -difference
+
+    def action(self, languages: Sequence[str]) -> "RowShift":
+        """The shift of a batch whose rows are in these languages."""
+        return RowShift(self, tuple(languages))
+
+    @contextlib.contextmanager
+    def applied(self, model: Any, languages: str | Sequence[str]) -> Iterator[None]:
+        """Shift every forward pass, backward pass and ``generate`` inside the context.
+
+        Args:
+            model: A :class:`LanguageModel` (torch hooks) or a ``TransformerBridge``
+                (TransformerLens hooks).
+            languages: Language of each row of the batch, or one for all rows. Where ``generate``
+                makes several rows of one prompt (beams, samples), each keeps its prompt's
+                language.
+
+        Yields:
+            Nothing; the hooks are removed on exit, also after an error.
+
+        Raises:
+            ShiftlensError: A language has no vectors, the rows are not as many as the languages,
+                or ``generate`` is called with right-padded prompts.
+        """
+        rows = [languages] if isinstance(languages, str) else languages
+        action = self.action(rows)
+        if isinstance(model, LanguageModel):
+            with residual_hooks(model, action, self.area), _left_padded_generation(model.hf):
+                yield
+            return
+        names = hook_names(self.vectors.n_layers)
+        hooks = [
+            (names[layer], lambda stream, hook, layer=layer: action(layer, stream))
+            for layer in self.area
+        ]
+        with model.hooks(fwd_hooks=hooks):
+            yield
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``shift.safetensors`` and, last, ``shift.json`` beside a saved model."""
+        folder = Path(folder)
+        self.vectors.save(folder / "shift.safetensors")
+        facts = {
+            "layer_convention": "layer l is the residual stream after block l",
+            "area": list(self.area),
+            "dominant": self.dominant,
+            "target": self.target,
+            "languages": list(self.vectors.vectors),
+        }
+        write_atomic(folder / "shift.json", (json.dumps(facts, indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Shift":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ShiftlensError: The folder holds no shift, or a damaged one.
+        """
+        folder = Path(folder)
+        try:
+            facts = json.loads((folder / "shift.json").read_text(encoding="utf-8"))
+            a, b = facts["area"]
+            dominant, target = facts["dominant"], facts["target"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ShiftlensError(f"{folder} holds no readable shift.json ({error})") from error
+        vectors = LanguageVectors.load(folder / "shift.safetensors")
+        return cls(vectors, (a, b), dominant, target)
+
+
+class RowShift:
+    """The shift of one batch, each row in its own language: called at each hooked layer."""
+
+    def __init__(self, shift: Shift, languages: tuple[str, ...]):
+        self.shift = shift
+        self.languages = languages
+        self._deltas = {layer: self._stack(layer) for layer in shift.area}
+
+    def _stack(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Deltas ``(rows, 1, d_model)`` and which rows are shifted, ``(rows, 1, 1)``."""
+        deltas = [self.shift.delta(language, layer) for language in self.languages]
+        zero = torch.zeros_like(self.shift.vectors[self.shift.dominant][layer])
+        moved = torch.tensor([delta is not None for delta in deltas])
+        stacked = torch.stack([zero if delta is None else delta for delta in deltas])
+        return stacked[:, None], moved[:, None, None]
+
+    def __call__(self, layer: int, stream: Tensor) -> Tensor | None:
+        """The shifted stream ``(batch, pos, d_model)``; None where nothing moves."""
+        if layer not in self._deltas:
+            return None
+        delta, moved = self._deltas[layer]
+        if not moved.any():
+            return None
+        rows = stream.shape[0]
+        if rows % len(self.languages):
+            raise ShiftlensError(
+                f"a batch of {rows} rows cannot be shifted by {len(self.languages)} languages; "
+                "give one language, or one for each row"
+            )
+        repeats = rows // len(self.languages)
+        delta = delta.to(stream.device, stream.dtype).repeat_interleave(repeats, dim=0)
+        if moved.all():
+            return stream + delta
+        return torch.where(
+            moved.to(stream.device).repeat_interleave(repeats, dim=0), stream + delta, stream
+        )
+
+
+def check_area(area: tuple[int, int], n_layers: int) -> None:
+    """Refuse an area that is not inside the model.
+
+    Raises:
+        ShiftlensError: Unless 1 <= a < b <= L - 1.
+    """
+    a, b = area
+    if not 1 <= a < b <= n_layers - 1:
+        raise ShiftlensError(
+            f"area {a}-{b} is not possible: with L = {n_layers} blocks it takes two layers "
+            f"a < b inside 1..{n_layers - 1}"
+        )
+
+
+@contextlib.contextmanager
+def _left_padded_generation(hf: Any) -> Iterator[None]:
+    """Refuse right-padded prompts, after which ``generate`` would go on from the padding."""
+    generate = hf.generate
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        mask = kwargs.get("attention_mask")
+        if mask is not None and not mask[:, -1].all():
+            row = int((mask[:, -1] == 0).nonzero()[0])
+            raise ShiftlensError(
+                f"row {row}: right-padded prompts cannot be continued; pad on the left"
+            )
+        return generate(*args, **kwargs)
+
+    hf.generate = guarded
+    try:
+        yield
+    finally:
+        del hf.generate
