@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import fsum, nan
 
 import numpy as np
 
@@ -39,6 +40,16 @@ class LayerArea:
         return f"layers {self.start}-{self.stop} ({how})"
 
 
+def check_share(share: float) -> None:
+    """Refuse a share of the layers that no area could take.
+
+    Raises:
+        ShiftlensError: The share lies outside (0, 1).
+    """
+    if not 0 < share < 1:
+        raise ShiftlensError(f"the share of layers must lie between 0 and 1, not {share}")
+
+
 def choose_area(distance: Mapping[int, float], share: float = 0.3) -> LayerArea:
     r"""The low-distance layer area of ShifCon.
 
@@ -60,20 +71,19 @@ def choose_area(distance: Mapping[int, float], share: float = 0.3) -> LayerArea:
         Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453; the minimum width, the window and the
         excluded ends are shiftlens's.
     """
-    n_layers = max(distance)
+    n_layers = max(distance, default=0)
     if n_layers < MINIMUM_BLOCKS:
         raise ShiftlensError(
             f"a model of {n_layers} blocks has no layer area; it takes {MINIMUM_BLOCKS} or more"
         )
-    if not 0 < share < 1:
-        raise ShiftlensError(f"the share of layers must lie between 0 and 1, not {share}")
-    inner = np.array([distance[layer] for layer in range(1, n_layers)])
+    check_share(share)
+    inner = np.array([distance.get(layer, nan) for layer in range(1, n_layers)])
     if not np.isfinite(inner).all():
         bad = int(np.argmin(np.isfinite(inner))) + 1
         raise ShiftlensError(f"layer {bad}: the distance is not a finite number")
     width = min(max(2, round(share * n_layers)), n_layers - 1)
     lowest = tuple(sorted(int(i) + 1 for i in np.argsort(inner, kind="stable")[:width]))
     contiguous = lowest[-1] - lowest[0] == width - 1
-    means = np.lib.stride_tricks.sliding_window_view(inner, width).mean(axis=1)
-    start = lowest[0] if contiguous else int(np.argmin(means)) + 1
+    totals = [fsum(inner[i : i + width]) for i in range(n_layers - width)]
+    start = lowest[0] if contiguous else int(np.argmin(totals)) + 1
     return LayerArea(start, start + width - 1, share, lowest, contiguous)

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
@@ -30,7 +31,7 @@ class CheckConfig:
         device: cpu, cuda, mps, ... or auto.
     """
 
-    model: tyro.conf.Positional[str]
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     dtype: str = "float32"
     device: str = "auto"
 
@@ -43,7 +44,7 @@ class VerifyConfig:
         run: The run folder.
     """
 
-    run: tyro.conf.Positional[str]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 def sweep(config: SweepConfig) -> int:
@@ -110,7 +111,11 @@ def verify(config: VerifyConfig) -> int:
 
 
 def metrics() -> int:
-    """List the metrics of a sweep, one per line, with what each requires."""
+    """List the metrics of a sweep, one per line, with what each requires.
+
+    Example:
+      shiftlens metrics
+    """
     from shiftlens.geometry import METRICS
 
     width = max(map(len, METRICS))
@@ -149,12 +154,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if settings is None:
             return tyro.cli(command, prog=f"shiftlens {name}", description=description, args=rest)
-        rest = _with_settings_file(rest)
+        rest = _with_settings_file(rest, settings)
         return command(
             tyro.cli(settings, prog=f"shiftlens {name}", description=description, args=rest)
         )
     except ShiftlensError as error:
-        print(f"shiftlens: {error}", file=sys.stderr)
+        print(f"shiftlens: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("shiftlens: interrupted; the same command goes on where it was", file=sys.stderr)
@@ -183,12 +188,15 @@ def _overview(unknown: str | None) -> int:
     return 0
 
 
-def _with_settings_file(arguments: list[str]) -> list[str]:
+def _with_settings_file(arguments: list[str], settings: type) -> list[str]:
     """Put the settings of ``--config FILE`` in its place; later arguments override them."""
-    if "--config" not in arguments:
-        return arguments
-    place = arguments.index("--config")
-    if place + 1 == len(arguments):
-        raise ShiftlensError("--config takes the path of a YAML file")
-    settings = yaml_arguments(arguments[place + 1])
-    return [*arguments[:place], *settings, *arguments[place + 2 :]]
+    for place, argument in enumerate(arguments):
+        option, equals, path = argument.partition("=")
+        if option == "--config":
+            before, after = arguments[:place], arguments[place + 1 :]
+            if not equals:
+                if not after:
+                    raise ShiftlensError("--config takes the path of a YAML file")
+                path, *after = after
+            return [*before, *yaml_arguments(path, settings), *after]
+    return arguments

@@ -72,8 +72,14 @@ def plan_collection(
         The plan.
 
     Raises:
-        ShiftlensError: A sentence has nothing to pool.
+        ShiftlensError: A sentence has nothing to pool, or a setting is not usable.
     """
+    if padding_side not in ("right", "left"):
+        raise ShiftlensError(f"unknown padding side {padding_side!r}; choose right or left")
+    sizes = {"batch_tokens": batch_tokens, "max_length": max_length, "shard_rows": shard_rows}
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise ShiftlensError(f"{name} is {size}; give at least 1")
     pooling = pooling or Pooling()
     tokens = tokenize(model, corpus, pooling, max_length)
     row_bytes = (model.n_layers + 1) * model.d_model * 4
@@ -172,14 +178,15 @@ def collect_states(
         missing = store.missing()
         total = sum(map(len, plan.rows.values()))
         done = total - sum(len(plan.rows[file]) for file in missing)
+        if not missing:
+            return store
         bar = tqdm(
             total=total, initial=done, unit="texts", desc="collect", disable=not progress or None
         )
-        if missing:
-            with bar, torch.no_grad(), _layer_means(model) as means:
-                for file in missing:
-                    states = _shard_states(model, corpus, plan, file, means, bar)
-                    store.write(file, np.array(plan.rows[file]), states)
+        with bar, torch.no_grad(), _layer_means(model) as means:
+            for file in missing:
+                states = _shard_states(model, corpus, plan, file, means, bar)
+                store.write(file, np.array(plan.rows[file]), states)
     return store
 
 

@@ -1,6 +1,6 @@
 """Settings of a run: one dataclass behind the command line, YAML and Python."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -58,37 +58,126 @@ class SweepConfig:
     seed: int = 0
 
 
+class _SettingsLoader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans, so that ``no`` is Norwegian."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the base class's own form
+        first: [(tag, form) for tag, form in resolvers if first in "tTfF" or "bool" not in tag]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+@dataclass
+class TrainConfig:
+    """Settings of a ShifCon training.
+
+    Attributes:
+        model: Local directory or hub id of a Hugging Face model.
+        sft: JSONL of instruction data: language, prompt and completion on every line.
+        parallel: Parallel text, as for a sweep: for the language vectors and the contrast.
+        out: Run folder; a run that stopped goes on here.
+        test: JSONL of held-out records to judge the model on, before and after.
+        arm: Which arm of the comparison to train: shifcon, msft, msft-parallel, shift-only,
+            mcl-only, random-vector, third-language, recentred, l2-only, l2-shift, base or
+            base-shift.
+        area: Layers to shift between, such as 2-5, or auto for the area that a sweep chooses.
+        dominant: The dominant language.
+        w_gen: Weight of the language-model loss.
+        w_con: Weight of the contrastive loss.
+        temperature: Temperature of the contrastive loss.
+        pairs: Parallel pairs in a contrastive batch.
+        reestimate: Steps between estimates of the language vectors.
+        vector_sentences: Parallel sentences in each estimate.
+        third: Target language of the arm third-language.
+        steps: Optimizer steps; 0 for as many as the epochs take.
+        epochs: Passes over the instruction data where steps is 0.
+        batch_size: Instruction records a step.
+        accumulation: Batches a step is put together from.
+        learning_rate: Peak learning rate of AdamW.
+        warmup: Share of the steps that warm up; the rate falls as a cosine afterwards.
+        weight_decay: Of AdamW.
+        save_every: Steps between checkpoints.
+        special_tokens: Pool BOS, EOS, CLS and SEP too.
+        skip_first: Leave out the text's first token, an attention sink in models without BOS.
+        dtype: Number type of the model: float32, bfloat16 or float16.
+        device: cpu, cuda, mps, ... or auto.
+        seed: Seed of everything random.
+    """
+
+    model: str
+    sft: str
+    parallel: str
+    out: str
+    test: str | None = None
+    arm: str = "shifcon"
+    area: str = "auto"
+    dominant: str = DOMINANT
+    w_gen: float = 1.0
+    w_con: float = 0.3
+    temperature: float = 0.2
+    pairs: int = 32
+    reestimate: int = 50
+    vector_sentences: int = 256
+    third: str | None = None
+    steps: int = 0
+    epochs: float = 1.0
+    batch_size: int = 32
+    accumulation: int = 1
+    learning_rate: float = 1e-5
+    warmup: float = 0.01
+    weight_decay: float = 0.0
+    save_every: int = 500
+    special_tokens: bool = False
+    skip_first: bool = False
+    dtype: str = "float32"
+    device: str = "auto"
+    seed: int = 0
+
+
 def to_yaml(config: Any) -> str:
     """A settings file that repeats the run, with the versions it ran with in its first line."""
     versions = ", ".join(f"{name} {version(name)}" for name in RECORDED)
     header = f"# python {python_version()}, {versions}\n"
-    return header + yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+    settings = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in asdict(config).items()
+    }
+    return header + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
-def yaml_arguments(path: str | Path) -> list[str]:
+def yaml_arguments(path: str | Path, config: type = SweepConfig) -> list[str]:
     """Read a settings file as the command-line arguments that say the same.
 
     Args:
         path: A YAML mapping from setting to value; a list stands for a comma-separated value.
+        config: The dataclass whose settings they are.
 
     Returns:
         Arguments such as ``["--model", "m", "--no-skip-first"]``; settings that are null are left
         out.
 
     Raises:
-        ShiftlensError: The file cannot be read, or is not a mapping.
+        ShiftlensError: The file cannot be read or is not a mapping, a setting is unknown, or a
+            switch is neither true nor false.
     """
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        settings = yaml.load(Path(path).read_text(encoding="utf-8"), _SettingsLoader)
     except OSError as error:
         raise ShiftlensError(f"cannot read settings file {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ShiftlensError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise ShiftlensError(f"{path} is not a mapping from settings to values")
+    switch = {field.name: isinstance(field.default, bool) for field in fields(config)}
     arguments: list[str] = []
     for key, value in settings.items():
-        name = str(key).replace("_", "-")
+        name = str(key).replace("-", "_")
+        if name not in switch:
+            raise ShiftlensError(f"{path}: unknown setting {key!r}; known: {', '.join(switch)}")
+        if value is not None and switch[name] != isinstance(value, bool):
+            kind = "true or false" if switch[name] else "a value"
+            raise ShiftlensError(f"{path}: {name} takes {kind}, not {value!r}")
+        name = name.replace("_", "-")
         if isinstance(value, bool):
             arguments.append(f"--{name}" if value else f"--no-{name}")
         elif value is not None:

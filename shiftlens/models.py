@@ -12,7 +12,7 @@ import copy
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
+from shiftlens.demo.files import demo_model_path
 from shiftlens.errors import ShiftlensError
 
 BRIDGE_NAMES = {"XLMRobertaForMaskedLM": "RobertaForMaskedLM"}
@@ -87,9 +88,12 @@ class LanguageModel:
         """RoBERTa counts positions itself, from the pad id upwards."""
         return "roberta" in self.hf.config.model_type
 
-    @cached_property
+    @property
     def sha256(self) -> str:
-        """SHA-256 over the configuration and every weight; the path does not enter."""
+        """SHA-256 over the configuration and every weight, as they are now.
+
+        The path does not enter.
+        """
         digest = hashlib.sha256(type(self.hf).__name__.encode())
         config = self.hf.config.to_diff_dict()
         for key in ("_name_or_path", "transformers_version", "architectures", "dtype"):
@@ -113,7 +117,7 @@ class LanguageModel:
             ``input_ids`` and ``attention_mask`` (and ``position_ids``), each ``(batch, pos)``.
         """
         width = max(map(len, sequences))
-        pad_id = self.hf.config.get_text_config().pad_token_id or 0
+        pad_id = max(0, self.hf.config.get_text_config().pad_token_id or 0)
         ids = torch.full((len(sequences), width), pad_id, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for row, sequence in enumerate(sequences):
@@ -141,7 +145,8 @@ def load_model(
     """Load a language model in its plain form.
 
     Args:
-        source: A local directory, a hub id, or a Hugging Face model in memory.
+        source: A local directory, a hub id, ``demo`` for the embedded model, or a Hugging Face
+            model in memory.
         tokenizer: Needed beside a model in memory; otherwise loaded from ``source``.
         dtype: ``float32``, ``bfloat16`` or ``float16``; ignored for a model in memory.
         device: ``cpu``, ``cuda``, ``mps``, ... or ``auto`` for an accelerator where there is one.
@@ -152,17 +157,20 @@ def load_model(
 
     Raises:
         ShiftlensError: No such model, an encoder-decoder, a model that needs remote code, an
-            unknown dtype or device, or a model in memory without a tokenizer.
+            unknown dtype or device, a model in memory without a tokenizer, or a checkpoint that
+            lacks weights or tokenizer files.
     """
     if isinstance(source, transformers.PreTrainedModel):
         if tokenizer is None:
             raise ShiftlensError("a model in memory needs its tokenizer: load_model(hf, tokenizer)")
         return LanguageModel(source.eval(), tokenizer, type(source).__name__)
     name = str(source)
+    path = str(demo_model_path()) if name == "demo" and not Path(name).exists() else name
     if dtype not in DTYPES:
         raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
-    with _hub_errors(name):
-        config = AutoConfig.from_pretrained(name)
+    place = _device(device)
+    with _hub_errors(path):
+        config = AutoConfig.from_pretrained(path)
         if config.is_encoder_decoder:
             raise ShiftlensError(
                 f"model {name!r} is an encoder-decoder ({config.model_type}); "
@@ -171,9 +179,26 @@ def load_model(
         masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
         factory = AutoModelForMaskedLM if masked else AutoModelForCausalLM
         with _quiet_loading():
-            hf = factory.from_pretrained(name, dtype=DTYPES[dtype])
-        tokenizer = tokenizer or AutoTokenizer.from_pretrained(name)
-    return LanguageModel(hf.eval().to(_device(device)), tokenizer, name)
+            loaded: Any = factory.from_pretrained(
+                path, dtype=DTYPES[dtype], output_loading_info=True
+            )
+        hf, report = loaded
+        _refuse_random_weights(name, hf, report["missing_keys"])
+        if tokenizer is None:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            if not tokenizer.vocab_size:
+                raise ShiftlensError(f"model {name!r} comes without the files of its tokenizer")
+    return LanguageModel(hf.eval().to(place), tokenizer, name)
+
+
+def _refuse_random_weights(
+    name: str, hf: transformers.PreTrainedModel, missing: Collection[str]
+) -> None:
+    """A head that the checkpoint lacks is never used; any other weight it lacks matters."""
+    lacking = sorted(key for key in missing if key.startswith(hf.base_model_prefix + "."))
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise ShiftlensError(f"model {name!r} lacks weights: {lacking[0]}{more}")
 
 
 def _device(name: str) -> torch.device:
@@ -200,7 +225,7 @@ def _hub_errors(name: str) -> Iterator[None]:
         yield
     except ShiftlensError:
         raise
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except Exception as error:  # a damaged file can make transformers raise anything
         reason = str(error)
         if "trust_remote_code" in reason:
             reason = "it needs remote code (trust_remote_code), which shiftlens does not run"

@@ -17,7 +17,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
-from shiftlens.store import ActivationStore, make_folder, write_atomic
+from shiftlens.store import ActivationStore, check_folder, make_folder, write_atomic
 from shiftlens.sweep import LayerSweep, check_sweep_options, sweep_layers
 
 STORE = "activations"
@@ -70,10 +70,6 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
     tokens = _token_table(plan)
     say(tokens.to_string(index=False))
     store = collect_states(model, corpus, out / STORE, plan=plan)
-    write_atomic(out / "config.yaml", to_yaml(config).encode())
-    write_atomic(out / "tokens.csv", tokens.to_csv(index=False).encode())
-    sentences = pd.DataFrame({"id": corpus.ids, **corpus.texts})
-    write_atomic(out / "sentences.parquet", _parquet(sentences))
     sweep = sweep_layers(
         store,
         config.dominant,
@@ -82,9 +78,14 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
         share=config.share,
         seed=config.seed,
     )
+    write_atomic(out / "config.yaml", to_yaml(config).encode())
+    write_atomic(out / "tokens.csv", tokens.to_csv(index=False).encode())
+    sentences = pd.DataFrame({"id": corpus.ids, **corpus.texts})
+    write_atomic(out / "sentences.parquet", _parquet(sentences))
     _write_results(out, sweep)
     say(summary(sweep))
-    say("\n".join(["", *(f"  {path}" for path in sorted(out.iterdir()))]))
+    files = sorted(path for path in out.iterdir() if path.suffix != ".lock")
+    say("\n".join(["", *(f"  {path}" for path in files)]))
     return SweepRun(out, store, sweep)
 
 
@@ -96,8 +97,15 @@ def _load(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
     if config.sentences is not None:
         corpus = corpus.head(config.sentences)
     check_sweep_options(
-        corpus.languages, config.dominant, config.metric, config.shrinkage, len(corpus)
+        corpus.languages,
+        config.dominant,
+        config.metric,
+        config.shrinkage,
+        len(corpus),
+        config.share,
+        config.seed,
     )
+    check_folder(Path(config.out))
     return corpus, load_model(config.model, dtype=config.dtype, device=config.device)
 
 

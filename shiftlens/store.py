@@ -25,6 +25,8 @@ from shiftlens.errors import ShiftlensError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+DAMAGE = (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading a damaged shard can raise."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -50,23 +52,40 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise ShiftlensError(f"cannot write {path}: {error.strerror}") from error
 
 
+def check_folder(path: Path) -> None:
+    """See whether a folder can be made or written to, without making it.
+
+    Raises:
+        ShiftlensError: It cannot.
+    """
+    nearest = next(
+        parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists()
+    )
+    if not nearest.is_dir():
+        raise ShiftlensError(f"cannot write to folder {path}: {nearest} is a file")
+    if not os.access(nearest, os.W_OK):
+        raise ShiftlensError(f"cannot write to folder {path}: permission denied")
+
+
 def make_folder(path: Path) -> Path:
     """Make a folder and its parents.
 
     Raises:
         ShiftlensError: It cannot be made or written to.
     """
+    check_folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ShiftlensError(f"cannot write to folder {path}: {error.strerror}") from error
-    if not os.access(path, os.W_OK):
-        raise ShiftlensError(f"cannot write to folder {path}: permission denied")
     return path
 
 
 def _sha256(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+    """Hash of an array's type, shape and content."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _layer_key(layer: int) -> str:
@@ -102,7 +121,13 @@ class ActivationStore:
             raise ShiftlensError(f"{path / MANIFEST} is damaged ({error}); collect anew") from error
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise ShiftlensError(f"{path / MANIFEST} is not of store format {FORMAT}")
-        return cls(path, manifest)
+        stated = manifest.pop("sha256", None)
+        store = cls(path, manifest)
+        if stated != store._manifest_sha256:
+            raise ShiftlensError(
+                f"{path / MANIFEST} is damaged (it does not match its hash); collect anew"
+            )
+        return store
 
     @classmethod
     def create(cls, path: str | Path, manifest: dict[str, Any]) -> "ActivationStore":
@@ -116,13 +141,14 @@ class ActivationStore:
         if (path / MANIFEST).exists():
             _refuse_mixing(path, cls.open(path).manifest, store.manifest)
         else:
-            write_atomic(path / MANIFEST, store._manifest_bytes)
+            content = {**store.manifest, "sha256": store._manifest_sha256}
+            text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+            write_atomic(path / MANIFEST, (text + "\n").encode())
         return store
 
     @property
-    def _manifest_bytes(self) -> bytes:
-        text = json.dumps(self.manifest, indent=1, sort_keys=True, ensure_ascii=False)
-        return (text + "\n").encode()
+    def _manifest_sha256(self) -> str:
+        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -144,16 +170,23 @@ class ActivationStore:
         """Hold the store against a second writer, and sweep away what a killed one left.
 
         Raises:
-            ShiftlensError: Another process is writing to the same store.
+            ShiftlensError: Another process is writing to the same store, or the lock file cannot
+                be made beside it.
         """
-        lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        folder = self.path.resolve()
+        lock = FileLock(folder.with_name(folder.name + ".lock"))
         try:
-            with lock.acquire(timeout=0):
-                for leftover in self.path.glob("*.tmp"):
-                    leftover.unlink()
-                yield
+            lock.acquire(timeout=0)
         except Timeout as error:
             raise ShiftlensError(f"another process is writing to {self.path}") from error
+        except OSError as error:
+            raise ShiftlensError(f"cannot write {lock.lock_file}: {error.strerror}") from error
+        try:
+            for leftover in self.path.glob("*.tmp"):
+                leftover.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
 
     def missing(self) -> list[str]:
         """Names of the shards that are not there, or whose header is not of this store."""
@@ -165,11 +198,13 @@ class ActivationStore:
             return "missing"
         try:
             header = self._header(file)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            of_this_store = header["manifest"] == self._manifest_sha256
+            in_its_place = header["file"] == file
+        except DAMAGE as error:
             return f"damaged ({error})"
-        if header["manifest"] != hashlib.sha256(self._manifest_bytes).hexdigest():
+        if not of_this_store:
             return "not of this manifest"
-        return None
+        return None if in_its_place else "another shard under its name"
 
     def _header(self, file: str) -> dict[str, str]:
         with safe_open(self.path / file, framework="np") as shard:
@@ -187,7 +222,7 @@ class ActivationStore:
         for position, layer in enumerate(self.layers):
             tensors[_layer_key(layer)] = np.ascontiguousarray(states[:, position], dtype=np.float32)
         header = {key: _sha256(value) for key, value in tensors.items()}
-        header["manifest"] = hashlib.sha256(self._manifest_bytes).hexdigest()
+        header |= {"manifest": self._manifest_sha256, "file": file}
         metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
         write_atomic(self.path / file, save(tensors, metadata=metadata))
 
@@ -220,8 +255,12 @@ class ActivationStore:
         arrays = []
         with safe_open(self.path / file, framework="np") as shard:
             for key in keys:
-                arrays.append(shard.get_tensor(key))
-                if _sha256(arrays[-1]) != header[key]:
+                try:
+                    arrays.append(shard.get_tensor(key))
+                    sound = _sha256(arrays[-1]) == header[key]
+                except DAMAGE:
+                    sound = False
+                if not sound:
                     raise ShiftlensError(
                         f"shard {self.path / file}, {key}: content does not match its hash; "
                         "delete the shard and collect again"

@@ -1,13 +1,14 @@
 """The layer-distance sweep: how far each language lies from the dominant one, layer by layer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from shiftlens.area import MINIMUM_BLOCKS, LayerArea, choose_area
+from shiftlens.area import MINIMUM_BLOCKS, LayerArea, check_share, choose_area
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import (
     METRICS,
@@ -31,7 +32,8 @@ class LayerSweep:
 
     Attributes:
         table: Tidy, one row a layer, language and metric: ``layer, language, metric, value, n, d,
-            rank, shrinkage, alpha``. The dominant language's rows are the split-half floor.
+            rank, shrinkage, alpha``. The dominant language's rows are the split-half floor. The
+            rank is that of the covariance, and in rows of ``fixed_rank`` the one compared.
         areas: For each metric the area that it would choose; the first metric's is *the* area.
             None for a model too shallow to have one.
         dominant: The dominant language.
@@ -74,8 +76,10 @@ def check_sweep_options(
     languages: Sequence[str],
     dominant: str,
     metrics: str | Sequence[str],
-    shrinkage: str,
+    shrinkage: str | float,
     n_sentences: int,
+    share: float = 0.3,
+    seed: int = 0,
 ) -> list[Metric]:
     """Refuse what a sweep could not do, before any model runs.
 
@@ -84,7 +88,8 @@ def check_sweep_options(
 
     Raises:
         ShiftlensError: One language only, the dominant language missing, too few sentences to
-            halve, an unknown metric or shrinkage rule.
+            halve, no metric or an unknown one, an unknown shrinkage rule, a share of the layers
+            outside (0, 1), or a negative seed.
     """
     if dominant not in languages:
         raise ShiftlensError(
@@ -101,7 +106,12 @@ def check_sweep_options(
     for name in names:
         if name not in METRICS:
             raise ShiftlensError(f"unknown metric {name!r}; choose from {', '.join(METRICS)}")
-    parse_shrinkage(shrinkage)
+    if not names:
+        raise ShiftlensError(f"no metric given; choose from {', '.join(METRICS)}")
+    parse_shrinkage(str(shrinkage))
+    check_share(share)
+    if seed < 0:
+        raise ShiftlensError(f"the seed must be 0 or more, not {seed}")
     return [METRICS[name] for name in names]
 
 
@@ -110,7 +120,7 @@ def sweep_layers(
     dominant: str = DOMINANT,
     metrics: str | Sequence[str] = DEFAULT_METRICS,
     *,
-    shrinkage: str = "ledoit-wolf",
+    shrinkage: str | float = "ledoit-wolf",
     share: float = 0.3,
     seed: int = 0,
     progress: bool = True,
@@ -146,7 +156,10 @@ def sweep_layers(
         Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453, for the distance; the halving is
         shiftlens's.
     """
-    chosen = check_sweep_options(store.languages, dominant, metrics, shrinkage, store.n_sentences)
+    chosen = check_sweep_options(
+        store.languages, dominant, metrics, shrinkage, store.n_sentences, share, seed
+    )
+    shrinkage = str(shrinkage)
     halves = _halves(store.n_sentences, seed)
     rank = None
     if any(metric.requires == "rank" for metric in chosen):
@@ -187,11 +200,21 @@ def _halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _common_rank(store: ActivationStore, dominant: str, halves: tuple[np.ndarray, ...]) -> int:
     """The smallest rank that keeps 90% of the dominant variance at every layer."""
-    return max(
-        variance_rank(store.states(dominant, layer)[half], 0.9)
-        for layer in store.layers
-        for half in halves
-    )
+    ranks = []
+    for layer in store.layers:
+        states = store.states(dominant, layer)
+        with _named(dominant, layer):
+            ranks += [variance_rank(states[half], 0.9) for half in halves]
+    return max(ranks)
+
+
+@contextmanager
+def _named(language: str, layer: int) -> Iterator[None]:
+    """Say whose states an error is about."""
+    try:
+        yield
+    except ShiftlensError as error:
+        raise ShiftlensError(f"language {language}, layer {layer}: {error}") from error
 
 
 def _fit(
@@ -203,11 +226,9 @@ def _fit(
     rank: int | None,
 ) -> Halves:
     states = store.states(language, layer)
-    try:
-        rule = parse_shrinkage(shrinkage)
+    rule = parse_shrinkage(shrinkage)
+    with _named(language, layer):
         first, second = (summarise(states[half], rule, rank) for half in halves)
-    except ShiftlensError as error:
-        raise ShiftlensError(f"language {language}, layer {layer}: {error}") from error
     return first, second
 
 
@@ -215,6 +236,7 @@ def _row(
     metric: Metric, layer: int, language: str, own: Halves, dominant: Halves
 ) -> dict[str, object]:
     value = (metric.function(own[0], dominant[1]) + metric.function(own[1], dominant[0])) / 2
+    rank = own[0].principal_rank if metric.requires == "rank" else min(half.rank for half in own)
     return {
         "layer": layer,
         "language": language,
@@ -222,6 +244,6 @@ def _row(
         "value": value,
         "n": own[0].n,
         "d": own[0].d,
-        "rank": min(half.rank for half in own),
+        "rank": rank,
         "alpha": (own[0].alpha + own[1].alpha) / 2,
     }

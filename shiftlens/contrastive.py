@@ -1,0 +1,236 @@
+"""Multilingual contrastive learning on parallel texts, inside the layer area."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from shiftlens.errors import ShiftlensError
+from shiftlens.models import LanguageModel, residual_hooks
+from shiftlens.pooling import masked_mean
+from shiftlens.shift import RowShift
+from shiftlens.tokens import TokenizedLanguage, pooled_mask
+
+
+def infonce(dominant: Tensor, other: Tensor, temperature: float = 0.2) -> Tensor:
+    r"""ShifCon's contrastive loss at one layer.
+
+    With unit-normalised rows :math:`e_j, t_j` and :math:`Z = E T^\top / \tau`,
+
+    .. math:: \tfrac12 \big( \mathrm{CE}(Z, \mathrm{diag}) + \mathrm{CE}(Z^\top, \mathrm{diag})\big)
+
+    so that translations attract each other and the other sentences of the batch repel.
+
+    Args:
+        dominant: Sentence vectors of the dominant texts, ``(N, d)``.
+        other: Sentence vectors of their translations, row for row, ``(N, d)``.
+        temperature: :math:`\tau`; the withdrawn code's is 1, the paper's is not known.
+
+    Returns:
+        A scalar; its chance level is log N.
+
+    Source:
+        Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453; the symmetric form is that of CLIP,
+        Radford et al. 2021, arXiv:2103.00020.
+    """
+    logits = F.normalize(dominant, dim=-1) @ F.normalize(other, dim=-1).T / temperature
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def recentred_infonce(dominant: Tensor, other: Tensor, temperature: float = 1.0) -> Tensor:
+    r"""The withdrawn code's variant, for comparison.
+
+    It takes states of an *unshifted* forward pass and moves the other side by the difference of
+    the two batch means, :math:`t_j \leftarrow t_j - \bar t + \bar e`, before :func:`infonce`.
+
+    Args:
+        dominant: Sentence vectors of the dominant texts, ``(N, d)``.
+        other: Unshifted sentence vectors of their translations, ``(N, d)``.
+        temperature: The withdrawn code's is 1.
+
+    Returns:
+        A scalar.
+    """
+    return infonce(dominant, other - other.mean(0) + dominant.mean(0), temperature)
+
+
+def detached_l2(dominant: Tensor, other: Tensor) -> Tensor:
+    r"""Squared distance to the dominant states as a share of their spread; beyond the paper.
+
+    .. math:: \frac{\sum_j \| t_j - e_j \|^2}{\sum_j \| e_j - \bar e \|^2}
+
+    No gradient flows into the dominant side, which stays where it is.
+
+    Args:
+        dominant: States of the dominant texts, ``(N, d)``, N >= 2.
+        other: States of their translations, ``(N, d)``.
+
+    Returns:
+        A scalar; 0 where translations coincide.
+    """
+    anchor = dominant.detach()
+    spread = (anchor - anchor.mean(0)).square().sum().clamp_min(1e-12)
+    return (other - anchor).square().sum() / spread
+
+
+FORMS = ("infonce", "recentred", "l2")
+"""The paper's loss, the withdrawn code's, and the one beyond the paper."""
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """N parallel pairs: the dominant texts and their translations, tokenised.
+
+    Attributes:
+        languages: Language of each of the 2 N rows, the dominant ones first.
+        ids: Token ids of the 2 N rows.
+        pooled: Which tokens of each row are pooled.
+    """
+
+    languages: tuple[str, ...]
+    ids: list[list[int]]
+    pooled: list[list[bool]]
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.languages) // 2
+
+
+@dataclass
+class PairSampler:
+    """Batches of parallel pairs, every batch with N different sentences.
+
+    Every epoch visits each sentence once, in a random order and in a language drawn at random;
+    what comes at a given step depends on the seed and that step alone, so that ``step`` is the
+    sampler's whole state.
+
+    Attributes:
+        tokens: The tokens of each language, the dominant one among them.
+        dominant: The dominant language.
+        pairs: Pairs a batch, N.
+        seed: Of order and languages.
+        step: Number of the next batch.
+    """
+
+    tokens: dict[str, TokenizedLanguage]
+    dominant: str
+    pairs: int
+    seed: int
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        sentences = len(self.tokens[self.dominant].ids)
+        if self.pairs < 2 or self.pairs > sentences:
+            raise ShiftlensError(
+                f"a contrastive batch of {self.pairs} pairs is not possible with {sentences} "
+                "parallel sentences; it takes from 2 to as many as there are"
+            )
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        return self
+
+    def __next__(self) -> PairBatch:
+        """The next batch."""
+        others = [code for code in self.tokens if code != self.dominant]
+        sentences = len(self.tokens[self.dominant].ids)
+        epoch, place = divmod(self.step, sentences // self.pairs)
+        generator = np.random.default_rng([self.seed, epoch])
+        order = generator.permutation(sentences)
+        drawn = generator.integers(len(others), size=sentences)
+        rows = order[place * self.pairs : (place + 1) * self.pairs]
+        languages = [others[drawn[row]] for row in rows]
+        self.step += 1
+        sides = [(self.dominant, row) for row in rows] + list(zip(languages, rows, strict=True))
+        return PairBatch(
+            tuple(code for code, _ in sides),
+            [self.tokens[code].ids[row] for code, row in sides],
+            [self.tokens[code].pooled[row] for code, row in sides],
+        )
+
+
+class _Reached(Exception):
+    """The forward pass has come as far as it is needed."""
+
+
+def contrast_states(
+    model: LanguageModel, batch: PairBatch, layers: Sequence[int], shift: RowShift | None
+) -> list[tuple[Tensor, Tensor]]:
+    """States of both sides at the contrasted layers, in one forward pass that ends there.
+
+    Args:
+        model: The plain model.
+        batch: The pairs; both sides run as one padded batch.
+        layers: The layers wanted, rising.
+        shift: Applied before the states are read, or None.
+
+    Returns:
+        For each layer the mean states ``(2 N, d)`` over the pooled positions and the states
+        ``(2 N, d)`` of each text's last token, float32, with their graph.
+    """
+    inputs = model.pad(batch.ids)
+    mask = pooled_mask(inputs["attention_mask"], batch.pooled)
+    last = inputs["attention_mask"].sum(dim=1) - 1
+    rows = torch.arange(len(last), device=last.device)
+    seen: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def read(layer: int, stream: Tensor) -> Tensor | None:
+        shifted = shift(layer, stream) if shift is not None else None
+        stream = stream if shifted is None else shifted
+        if layer in layers:
+            pooled = masked_mean(stream, mask.to(stream.device))
+            seen[layer] = pooled, stream[rows, last].float()
+        if layer == layers[-1]:
+            raise _Reached
+        return shifted
+
+    hooked = sorted({*layers, *(shift.shift.area[:1] if shift is not None else ())})
+    with contextlib.suppress(_Reached), residual_hooks(model, read, hooked):
+        model.hf.base_model(**inputs)
+    return [seen[layer] for layer in layers]
+
+
+def contrastive_loss(
+    model: LanguageModel,
+    batch: PairBatch,
+    area: tuple[int, int],
+    form: str = "infonce",
+    shift: RowShift | None = None,
+    temperature: float = 0.2,
+) -> Tensor:
+    r"""The contrastive loss of a batch: mean over the layers a..b-1 of the area.
+
+    The shift layer a is included, after the shift; the shift-back layer b is not.
+
+    .. math:: L_{MCL} = \frac{1}{b - a} \sum_{i=a}^{b-1} \mathrm{loss}_i
+
+    Args:
+        model: The plain model.
+        batch: The pairs.
+        area: Layers (a, b).
+        form: ``infonce``, ``recentred`` (on unshifted states, whatever ``shift`` is) or ``l2``
+            (:func:`detached_l2` of mean and last-token states, averaged).
+        shift: The batch's shift; None for an unshifted pass.
+        temperature: :math:`\tau` of the first two forms.
+
+    Returns:
+        A scalar.
+
+    Source:
+        Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453.
+    """
+    n = len(batch)
+    states = contrast_states(model, batch, range(*area), None if form == "recentred" else shift)
+    losses = []
+    for pooled, last in states:
+        if form == "l2":
+            losses += [detached_l2(side[:n], side[n:]) for side in (pooled, last)]
+        elif form == "recentred":
+            losses.append(recentred_infonce(pooled[:n], pooled[n:], temperature))
+        else:
+            losses.append(infonce(pooled[:n], pooled[n:], temperature))
+    return torch.stack(losses).mean()

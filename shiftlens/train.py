@@ -1,0 +1,200 @@
+"""A training from end to end: area, ShifCon, the same sweep and test before and after."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import transformers
+
+from shiftlens.collect import collect_states
+from shiftlens.config import TrainConfig, to_yaml
+from shiftlens.corpora import Corpus, load_corpus
+from shiftlens.errors import ShiftlensError
+from shiftlens.evaluate import evaluate
+from shiftlens.languages import language_code
+from shiftlens.models import LanguageModel, load_model
+from shiftlens.pooling import Pooling
+from shiftlens.runs import area_facts, summary
+from shiftlens.sft import SftRecord, load_records
+from shiftlens.shift import Shift, check_area
+from shiftlens.store import make_folder, write_atomic
+from shiftlens.sweep import LayerSweep, sweep_layers
+from shiftlens.trainer import (
+    ShifConTrainer,
+    last_checkpoint,
+    objective_of,
+    training_arguments,
+)
+
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """A finished training.
+
+    Attributes:
+        out: The run folder; ``model/`` in it is a plain Hugging Face directory.
+        model: The trained model.
+        shift: Its shift; None for an arm without one.
+        before: The layer sweep of the model as it came.
+        after: The layer sweep of the trained model, shift applied.
+        results: Test results before and after, one row a language; None without test records.
+    """
+
+    out: Path
+    model: LanguageModel
+    shift: Shift | None
+    before: LayerSweep
+    after: LayerSweep
+    results: pd.DataFrame | None
+
+
+def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainRun:
+    """Sweep, choose the area, train, save, and sweep and test again.
+
+    The run folder then holds ``model/`` (weights, tokenizer, ``shift.safetensors``,
+    ``shift.json``), ``before/`` and ``after/`` with activations and sweep tables, ``results.csv``,
+    ``area.json``, ``log.csv`` and ``config.yaml``. A run that was killed goes on from its last
+    checkpoint and ends with the weights of an undisturbed one.
+
+    Args:
+        config: The settings.
+        say: Receives the lines that a person reads.
+
+    Returns:
+        The run.
+
+    Raises:
+        ShiftlensError: Something in the settings or data is not usable, or the loss became NaN
+            (the last checkpoint is kept).
+    """
+    config.dominant = language_code(config.dominant)
+    parallel = load_corpus(config.parallel)
+    records = load_records(config.sft)
+    test = load_records(config.test) if config.test else None
+    model = load_model(config.model, dtype=config.dtype, device=config.device)
+    out = make_folder(Path(config.out))
+    write_atomic(out / "config.yaml", to_yaml(config).encode())
+    say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
+    say(f"data     {len(records)} instruction records, {len(parallel)} parallel sentences")
+    before = _sweep(model, parallel, config, out / "before", None)
+    area = _area(config, before, model.n_layers)
+    write_atomic(out / "area.json", (json.dumps(area_facts(before), indent=1) + "\n").encode())
+    say(summary(before) + f"\n\ntraining {config.arm} in area {area[0]}-{area[1]}")
+    results = [_test(model, test, None, config, "before")]
+    trainer = _trainer(model, records, parallel, config, area, out)
+    if trainer.objective.arm.trained:
+        _fit(trainer, out)
+    else:
+        trainer.shift = trainer.estimate_shift() if trainer.needs_vectors else None
+    save_model(model, trainer.shift, out / MODEL)
+    results.append(_test(model, test, trainer.shift, config, "after"))
+    after = _sweep(model, parallel, config, out / "after", trainer.shift)
+    table = pd.concat(results) if test else None
+    if table is not None:
+        write_atomic(out / "results.csv", table.to_csv(index=False).encode())
+        say(table.round(3).to_string(index=False))
+    say(f"\nmodel    {out / MODEL}")
+    return TrainRun(out, model, trainer.shift, before, after, table)
+
+
+def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
+    """Write a plain Hugging Face directory, with the shift beside the weights.
+
+    Args:
+        model: The trained model.
+        shift: Its shift, or None.
+        folder: The directory.
+    """
+    make_folder(folder)
+    model.hf.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    if shift is not None:
+        shift.save(folder)
+
+
+def load_trained(folder: str | Path, **options: Any) -> tuple[LanguageModel, Shift | None]:
+    """Load what a training saved.
+
+    Args:
+        folder: The ``model`` directory of a run.
+        **options: Those of :func:`shiftlens.load_model`.
+
+    Returns:
+        The model, and its shift or None.
+
+    Raises:
+        ShiftlensError: There is no model, or its shift is damaged.
+    """
+    model = load_model(folder, **options)
+    shift = Shift.load(folder) if (Path(folder) / "shift.json").exists() else None
+    return model, shift
+
+
+def _sweep(
+    model: LanguageModel, parallel: Corpus, config: TrainConfig, out: Path, shift: Shift | None
+) -> LayerSweep:
+    pooling = Pooling(config.special_tokens, config.skip_first)
+    store = collect_states(model, parallel, make_folder(out) / "activations", pooling=pooling)
+    sweep = sweep_layers(store, config.dominant)
+    write_atomic(out / "sweep.csv", sweep.table.to_csv(index=False).encode())
+    return sweep
+
+
+def _area(config: TrainConfig, sweep: LayerSweep, n_layers: int) -> tuple[int, int]:
+    if config.area == "auto":
+        if sweep.area is None:
+            raise ShiftlensError(f"a model of {n_layers} blocks has no layer area")
+        return sweep.area.start, sweep.area.stop
+    try:
+        a, b = (int(part) for part in config.area.split("-"))
+    except ValueError:
+        raise ShiftlensError(
+            f"area {config.area!r} is not two layers such as 2-5, nor auto"
+        ) from None
+    check_area((a, b), n_layers)
+    return a, b
+
+
+def _trainer(
+    model: LanguageModel,
+    records: list[SftRecord],
+    parallel: Corpus,
+    config: TrainConfig,
+    area: tuple[int, int],
+    out: Path,
+) -> ShifConTrainer:
+    transformers.set_seed(config.seed)
+    return ShifConTrainer(
+        model,
+        records,
+        parallel,
+        objective_of(config, area),
+        training_arguments(config, out / "checkpoints"),
+        Pooling(config.special_tokens, config.skip_first),
+    )
+
+
+def _fit(trainer: ShifConTrainer, out: Path) -> None:
+    checkpoint = last_checkpoint(out / "checkpoints")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    log = pd.DataFrame(trainer.state.log_history)
+    write_atomic(out / "log.csv", log.to_csv(index=False).encode())
+
+
+def _test(
+    model: LanguageModel,
+    records: list[SftRecord] | None,
+    shift: Shift | None,
+    config: TrainConfig,
+    when: str,
+) -> pd.DataFrame | None:
+    if records is None:
+        return None
+    table = evaluate(model, records, shift, config.dominant, choices=False)
+    table.insert(0, "when", when)
+    return table

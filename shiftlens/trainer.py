@@ -1,0 +1,374 @@
+"""ShifCon in place, on ``transformers.Trainer``: checkpoints, resume, accumulation are its own."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from shiftlens.config import TrainConfig
+from shiftlens.contrastive import FORMS, PairBatch, PairSampler, contrastive_loss
+from shiftlens.corpora import Corpus
+from shiftlens.errors import ShiftlensError
+from shiftlens.languages import DOMINANT
+from shiftlens.models import LanguageModel
+from shiftlens.pooling import Pooling
+from shiftlens.sft import SftRecord, encode_record
+from shiftlens.shift import LanguageVectors, Shift, check_area
+from shiftlens.store import write_atomic
+from shiftlens.tokens import tokenize
+
+TRANSLATION_MARK = "Translation: "
+SAMPLER_FILE = "contrast.json"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one arm of the comparison does.
+
+    Attributes:
+        trained: Whether it is trained at all.
+        shift: Whether it shifts, in training (where it is trained) and at test.
+        contrast: Form of the contrastive loss, one of ``FORMS``, or None.
+        parallel_lm: Whether the parallel texts are language-model data, marked as translation.
+        vectors: ``language``; ``random`` for directions drawn at random; ``third`` to shift to a
+            third language.
+    """
+
+    trained: bool = True
+    shift: bool = False
+    contrast: str | None = None
+    parallel_lm: bool = False
+    vectors: str = "language"
+
+
+ARMS = {
+    "base": Arm(trained=False),
+    "base-shift": Arm(trained=False, shift=True),
+    "msft": Arm(),
+    "msft-parallel": Arm(parallel_lm=True),
+    "shift-only": Arm(shift=True),
+    "mcl-only": Arm(contrast="infonce"),
+    "shifcon": Arm(shift=True, contrast="infonce"),
+    "random-vector": Arm(shift=True, contrast="infonce", vectors="random"),
+    "third-language": Arm(shift=True, contrast="infonce", vectors="third"),
+    "recentred": Arm(shift=True, contrast="recentred"),
+    "l2-only": Arm(contrast="l2"),
+    "l2-shift": Arm(shift=True, contrast="l2"),
+}
+"""The arms that every ShifCon result carries, the withdrawn code's variant, and the L2 form."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    r"""What is minimised: :math:`L = w_{gen} L_{LM} + w_{con} L_{MCL}`.
+
+    Attributes:
+        arm: Which parts are on.
+        area: Layers (a, b).
+        dominant: The dominant language.
+        w_gen: Weight of the language-model loss on completions, through the shifted pass.
+        w_con: Weight of the contrastive loss; for ``parallel_lm``, of the loss on the marked
+            translations.
+        temperature: Of the contrastive loss.
+        pairs: Parallel pairs in a contrastive batch.
+        reestimate: Steps between estimates of the language vectors as the model moves.
+        vector_sentences: Parallel sentences that each estimate averages.
+        third: Target of the ``third`` arm.
+        seed: Of the pairs and of random vectors.
+
+    Source:
+        Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453.
+    """
+
+    arm: Arm
+    area: tuple[int, int]
+    dominant: str = DOMINANT
+    w_gen: float = 1.0
+    w_con: float = 0.3
+    temperature: float = 0.2
+    pairs: int = 32
+    reestimate: int = 50
+    vector_sentences: int = 256
+    third: str | None = None
+    seed: int = 0
+
+
+class ShifConTrainer(Trainer):
+    """A ``transformers.Trainer`` whose loss is ShifCon's.
+
+    Args:
+        model: The plain model; trained in place.
+        records: Instruction data.
+        parallel: Parallel texts, for the language vectors and the contrast.
+        objective: What to minimise.
+        args: Hugging Face's own settings: steps, rate, precision, saving, logging.
+        pooling: Which positions make a sentence vector.
+
+    Raises:
+        ShiftlensError: A record's language or the dominant one has no parallel texts, the area is
+            not inside the model, or the objective asks for what the data cannot give.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        records: Sequence[SftRecord],
+        parallel: Corpus,
+        objective: Objective,
+        args: TrainingArguments,
+        pooling: Pooling | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+    ):
+        _check(model, records, parallel, objective)
+        self.language_model = model
+        self.parallel = parallel
+        self.objective: Objective = objective
+        self.pooling = pooling or Pooling()
+        self.sampler = PairSampler(
+            tokenize(model, parallel, self.pooling),
+            objective.dominant,
+            objective.pairs,
+            objective.seed,
+        )
+        self.shift: Shift | None = None
+        self.parts: dict[str, Tensor] = {}
+        super().__init__(
+            model=model.hf,
+            args=args,
+            train_dataset=[_example(model, record, parallel.languages) for record in records],
+            data_collator=_collator(model),
+            callbacks=[*(callbacks or []), _Reestimate(self)],
+        )
+        self.model_accepts_loss_kwargs = False
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether this arm shifts."""
+        return self.objective.arm.shift
+
+    def estimate_shift(self) -> Shift:
+        """The shift with vectors of the model as it is now."""
+        objective = self.objective
+        corpus = self.parallel.head(min(objective.vector_sentences, len(self.parallel)))
+        training = self.language_model.hf.training
+        self.language_model.hf.eval()
+        vectors = LanguageVectors.from_model(self.language_model, corpus, self.pooling)
+        self.language_model.hf.train(training)
+        target = None
+        if objective.arm.vectors == "random":
+            vectors = vectors.randomised(objective.dominant, objective.seed)
+        elif objective.arm.vectors == "third":
+            target = objective.third or _third(self.parallel, objective.dominant)
+        return Shift(vectors, objective.area, objective.dominant, target)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The language-model loss on completions, plus the contrast of the next pairs."""
+        languages = [self.parallel.languages[i] for i in inputs.pop("language").tolist()]
+        output = self._forward(model, inputs, languages)
+        loss = self.objective.w_gen * output.loss
+        self.parts = {"lm": output.loss.detach()}
+        if self.objective.arm.contrast or self.objective.arm.parallel_lm:
+            extra = self._pair_loss(model, next(self.sampler))
+            self.parts["pairs"] = extra.detach()
+            loss = loss + self.objective.w_con * extra
+        if not torch.isfinite(loss):
+            step = self.state.global_step
+            raise ShiftlensError(
+                f"step {step}: the loss is {loss.item()} "
+                f"({', '.join(f'{k} {v.item():.3g}' for k, v in self.parts.items())}); training "
+                "stopped, the last checkpoint is kept; lower the learning rate or w_con"
+            )
+        return (loss, output) if return_outputs else loss
+
+    def _forward(
+        self, model: torch.nn.Module, inputs: dict[str, Any], languages: Sequence[str]
+    ) -> Any:
+        if self.shift is None:
+            return model(**inputs)
+        with self.shift.applied(self.language_model, languages):
+            return model(**inputs)
+
+    def _pair_loss(self, model: torch.nn.Module, batch: PairBatch) -> Tensor:
+        objective = self.objective
+        if objective.arm.contrast is None:
+            inputs = _translations(self.language_model, batch)
+            return model(**inputs).loss
+        shift = self.shift.action(batch.languages) if self.shift is not None else None
+        return contrastive_loss(
+            self.language_model,
+            batch,
+            objective.area,
+            objective.arm.contrast,
+            shift,
+            objective.temperature,
+        )
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log the parts of the loss beside the whole."""
+        parts = {f"loss_{name}": round(value.item(), 4) for name, value in self.parts.items()}
+        super().log({**logs, **parts} if "loss" in logs else logs, *args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """A checkpoint is complete once ``contrast.json``, written last, is in it."""
+        super()._save_checkpoint(*args, **kwargs)
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        if self.shift is not None:
+            self.shift.save(folder)
+        state = json.dumps({"sampler_step": self.sampler.step})
+        write_atomic(folder / SAMPLER_FILE, state.encode())
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
+        folder = Path(resume_from_checkpoint)
+        self.sampler.step = json.loads((folder / SAMPLER_FILE).read_text())["sampler_step"]
+        if self.needs_vectors:
+            self.shift = Shift.load(folder)
+
+
+class _Reestimate(TrainerCallback):
+    """Language vectors follow the model: estimated at the start, every k steps and at the end."""
+
+    def __init__(self, trainer: ShifConTrainer):
+        self.trainer = trainer
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        due = (
+            self.trainer.shift is None or state.global_step % self.trainer.objective.reestimate == 0
+        )
+        if self.trainer.needs_vectors and due:
+            self.trainer.shift = self.trainer.estimate_shift()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer.needs_vectors:
+            self.trainer.shift = self.trainer.estimate_shift()
+
+
+def training_arguments(config: TrainConfig, folder: str | Path, **overrides: Any) -> Any:
+    """Hugging Face's settings for a run: AdamW, cosine after a warm-up, no trackers."""
+    return TrainingArguments(
+        **{
+            "output_dir": str(folder),
+            "max_steps": config.steps or -1,
+            "num_train_epochs": config.epochs,
+            "per_device_train_batch_size": config.batch_size,
+            "gradient_accumulation_steps": config.accumulation,
+            "learning_rate": config.learning_rate,
+            "weight_decay": config.weight_decay,
+            "warmup_steps": config.warmup,
+            "lr_scheduler_type": "cosine",
+            "save_steps": config.save_every,
+            "save_total_limit": 2,
+            "logging_steps": 10,
+            "report_to": "none",
+            "remove_unused_columns": False,
+            "seed": config.seed,
+            "use_cpu": config.device == "cpu",
+            "dataloader_pin_memory": False,
+            **overrides,
+        }
+    )
+
+
+def objective_of(config: TrainConfig, area: tuple[int, int]) -> Objective:
+    """The objective that a configuration asks for.
+
+    Raises:
+        ShiftlensError: There is no such arm.
+    """
+    if config.arm not in ARMS:
+        raise ShiftlensError(f"unknown arm {config.arm!r}; choose from {', '.join(ARMS)}")
+    return Objective(
+        arm=ARMS[config.arm],
+        area=area,
+        dominant=config.dominant,
+        w_gen=config.w_gen,
+        w_con=config.w_con,
+        temperature=config.temperature,
+        pairs=config.pairs,
+        reestimate=config.reestimate,
+        vector_sentences=config.vector_sentences,
+        third=config.third,
+        seed=config.seed,
+    )
+
+
+def last_checkpoint(folder: str | Path) -> Path | None:
+    """The newest complete checkpoint in a folder, or None."""
+    complete = [path.parent for path in Path(folder).glob(f"checkpoint-*/{SAMPLER_FILE}")]
+    return max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def _check(
+    model: LanguageModel, records: Sequence[SftRecord], parallel: Corpus, objective: Objective
+) -> None:
+    check_area(objective.area, model.n_layers)
+    for language in dict.fromkeys([objective.dominant, *(record.language for record in records)]):
+        if language not in parallel.languages:
+            raise ShiftlensError(
+                f"language {language!r} has instruction data but no parallel text, so it has no "
+                f"language vector (parallel: {', '.join(parallel.languages)})"
+            )
+    if len(parallel.languages) < 2:
+        raise ShiftlensError("ShifCon takes the dominant language and at least one more")
+    form = objective.arm.contrast
+    if form is not None and form not in FORMS:
+        raise ShiftlensError(f"unknown contrastive form {form!r}; choose from {', '.join(FORMS)}")
+    if not records:
+        raise ShiftlensError("there are no instruction records to train on")
+
+
+def _third(parallel: Corpus, dominant: str) -> str:
+    others = [code for code in parallel.languages if code != dominant]
+    if len(others) < 2:
+        raise ShiftlensError("shifting to a third language takes three languages")
+    return others[0]
+
+
+def _example(model: LanguageModel, record: SftRecord, languages: Sequence[str]) -> dict[str, Any]:
+    ids, labels = encode_record(model, record)
+    return {"ids": ids, "labels": labels, "language": languages.index(record.language)}
+
+
+def _labels(rows: Sequence[Sequence[int]], width: int) -> Tensor:
+    return torch.tensor([[*row, *[-100] * (width - len(row))] for row in rows])
+
+
+def _collator(model: LanguageModel) -> Callable[[list[dict[str, Any]]], dict[str, Tensor]]:
+    def collate(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        inputs = model.pad([example["ids"] for example in examples])
+        inputs["labels"] = _labels([e["labels"] for e in examples], inputs["input_ids"].shape[1])
+        inputs["language"] = torch.tensor([example["language"] for example in examples])
+        return {key: value.cpu() for key, value in inputs.items()}
+
+    return collate
+
+
+def _translations(model: LanguageModel, batch: PairBatch) -> dict[str, Tensor]:
+    """The pairs as language-model data: mark, dominant text, translation, end.
+
+    The mark comes first, so that the model sees from the first token that this is a translation
+    and no question to answer.
+    """
+    bos = [model.tokenizer.bos_token_id] if model.tokenizer.bos_token_id is not None else []
+    mark = model.tokenizer(TRANSLATION_MARK, add_special_tokens=False)["input_ids"]
+    end = [model.tokenizer.eos_token_id]
+    texts = [
+        [token for token, keep in zip(ids, pooled, strict=True) if keep]
+        for ids, pooled in zip(batch.ids, batch.pooled, strict=True)
+    ]
+    n = len(batch)
+    rows = [[*bos, *mark, *texts[i], *texts[n + i], *end] for i in range(n)]
+    inputs = model.pad(rows)
+    inputs["labels"] = _labels(rows, inputs["input_ids"].shape[1]).to(model.device)
+    return inputs
