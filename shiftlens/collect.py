@@ -193,7 +193,7 @@ def collect_states(
 @contextlib.contextmanager
 def _layer_means(model: LanguageModel) -> Iterator["_LayerMeans"]:
     """Hook layers 0..L of the bridged model."""
-    with bridged(model) as bridge:
+    with bridged(model, blocks_only=True) as bridge:
         names = hook_names(model.n_layers)
         if missing := [name for name in names if name not in bridge.hook_dict]:
             raise ShiftlensError(f"the bridge of {model.name!r} has no hook {missing[0]}")

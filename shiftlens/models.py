@@ -271,7 +271,7 @@ def _adapter(hf: transformers.PreTrainedModel) -> Any:
 
 
 @contextlib.contextmanager
-def bridged(model: LanguageModel) -> Iterator[Any]:
+def bridged(model: LanguageModel, blocks_only: bool = False) -> Iterator[Any]:
     """View a plain model as a ``TransformerBridge``, and give the plain model back.
 
     Booting a bridge replaces modules of the model in place; on exit every module, parameter,
@@ -279,6 +279,8 @@ def bridged(model: LanguageModel) -> Iterator[Any]:
 
     Args:
         model: The model to view. Nothing is copied.
+        blocks_only: Bridge the blocks alone, for their ``hook_in`` and ``hook_out``: what is
+            inside them stays Hugging Face's own, with its faster attention.
 
     Yields:
         The ``transformer_lens`` bridge over the same weights.
@@ -290,10 +292,16 @@ def bridged(model: LanguageModel) -> Iterator[Any]:
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
     restore = _snapshot(model.hf)
+    attention = model.hf.config._attn_implementation
     try:
         bridge = build_bridge_from_module(
-            model.hf, _architecture(model.hf), hf_config=copy.deepcopy(model.hf.config)
+            model.hf,
+            _architecture(model.hf),
+            hf_config=copy.deepcopy(model.hf.config),
+            post_adapter_hook=_leave_blocks if blocks_only else None,
         )
+        if blocks_only:
+            model.hf.config._attn_implementation = attention
         bridge.eval()
         versions = {p: p._version for p in (*bridge.parameters(), *model.hf.parameters())}
         yield bridge
@@ -304,6 +312,15 @@ def bridged(model: LanguageModel) -> Iterator[Any]:
             "weights were changed while the model was bridged; some bridges hold copies of fused "
             "weights, so the change may be lost: train the plain model outside of bridged()"
         )
+
+
+def _leave_blocks(adapter: Any) -> None:
+    """Take everything but the blocks and the embeddings around them out of a bridge's mapping."""
+    mapping = adapter.component_mapping
+    mapping["blocks"].submodules.clear()
+    mapping["blocks"].hook_aliases = {}
+    for name in set(mapping) - {"embed", "blocks", "ln_final", "unembed"}:
+        del mapping[name]
 
 
 def _snapshot(hf: transformers.PreTrainedModel) -> Callable[[], None]:
