@@ -10,8 +10,8 @@ Llama (d = 512, 6 layers, vocabulary 32,000):
 
 Goals: shiftlens <= 1.10 x plain, and cache >= 5 x shiftlens. Times alternate shiftlens, plain,
 cache, shiftlens, ...; ratios are medians over the rounds, by the clock and by processor time,
-which other work on the machine disturbs less. TransformerLens reads attention step by step
-("eager"), the plain model by the fused kernel that it uses by default. Peak memory is that of a
+which other work on the machine disturbs less. Both read attention by the fused kernel of the
+plain model: only the blocks are bridged. Peak memory is that of a
 process of its own for each way, model and libraries included, on the first 400 sentences: batches
 of one size follow one another, so that more sentences do not need more.
 

@@ -10,11 +10,12 @@ from typing import Annotated
 import tyro
 
 from shiftlens import __version__
-from shiftlens.config import SweepConfig, yaml_arguments
+from shiftlens.config import SweepConfig, TrainConfig, yaml_arguments
 from shiftlens.errors import ShiftlensError
 
 EXAMPLES = """
 examples:
+  shiftlens sweep --model demo --corpus demo --out runs/demo
   shiftlens sweep --model ./my-model --corpus ntrex --languages en,es,fr,de --out runs/first
   shiftlens check ./my-model
   shiftlens verify runs/first
@@ -63,6 +64,25 @@ def sweep(config: SweepConfig) -> int:
     from shiftlens.runs import run_sweep
 
     run_sweep(config)
+    return 0
+
+
+def train(config: TrainConfig) -> int:
+    r"""Train a model with ShifCon, or another arm of the comparison, in place.
+
+    Sweeps, chooses the area, trains, and sweeps and tests again. The run folder's
+    model/ is a plain Hugging Face directory with the shift beside the weights. A
+    run that stopped goes on from its last checkpoint. --config FILE.yaml takes
+    settings from a file; what follows it on the command line wins.
+
+    Examples:
+      shiftlens train --model demo --sft demo:train --parallel demo \
+          --test demo:validation --area 2-5 --steps 200 --learning-rate 1e-3 --out runs/x
+      shiftlens train --config runs/x/config.yaml --arm msft --out runs/msft
+    """
+    from shiftlens.train import run_train
+
+    run_train(config)
     return 0
 
 
@@ -126,6 +146,7 @@ def metrics() -> int:
 
 COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "sweep": (SweepConfig, sweep),
+    "train": (TrainConfig, train),
     "check": (CheckConfig, check),
     "verify": (VerifyConfig, verify),
     "metrics": (None, metrics),

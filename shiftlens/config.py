@@ -19,9 +19,9 @@ class SweepConfig:
     """Settings of a layer-distance sweep.
 
     Attributes:
-        model: Local directory or hub id of a Hugging Face model.
+        model: Local directory or hub id of a Hugging Face model, or demo.
         corpus: Folder of xx.txt files aligned by line, or of xx.tsv or xx.jsonl aligned by id, or
-            one such table with a column a language.
+            one such table with a column a language, or demo.
         out: Run folder; a run that stopped goes on here.
         languages: BCP-47 codes, comma-separated; every language of the corpus if left out.
         dominant: The dominant language.
@@ -72,8 +72,9 @@ class TrainConfig:
     """Settings of a ShifCon training.
 
     Attributes:
-        model: Local directory or hub id of a Hugging Face model.
-        sft: JSONL of instruction data: language, prompt and completion on every line.
+        model: Local directory or hub id of a Hugging Face model, or demo.
+        sft: JSONL of instruction data: language, prompt and completion on every line; demo:train
+            for the embedded demo's.
         parallel: Parallel text, as for a sweep: for the language vectors and the contrast.
         out: Run folder; a run that stopped goes on here.
         test: JSONL of held-out records to judge the model on, before and after.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftlens.corpus_files import jsonl_rows, line_error
+from shiftlens.demo.world import sft_records
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel
@@ -40,7 +41,7 @@ def load_records(path: str | Path) -> list[SftRecord]:
     may be left out, and other keys are ignored.
 
     Args:
-        path: The file.
+        path: The file, or ``demo:train``, ``demo:validation`` or ``demo:test``.
 
     Returns:
         The records in the file's order, with canonical language codes.
@@ -50,6 +51,11 @@ def load_records(path: str | Path) -> list[SftRecord]:
             object, lacks a prompt, completion or language, holds a value of another type, lists
             choices without the completion or twice the same, or repeats an id.
     """
+    if str(path).startswith("demo:") and not Path(path).exists():
+        return [
+            _record(Path(path), line, row)
+            for line, row in enumerate(sft_records(str(path).removeprefix("demo:")), 1)
+        ]
     path = Path(path)
     if not path.is_file():
         raise ShiftlensError(f"{path}: no such file; check the path of the records")
