@@ -45,8 +45,8 @@ _MARKERS = (
 _COMMON = (
     "de es fr ja ru zh sw th bn te",
     "et ht id it ar tr hi qu ta vi",
-    "pt ko nl pl uk fa el he cs ur",
-    "bg sv ro fi hu da nb mr ms eu",
+    "pt el nl pl uk cs he ko fa ur",
+    "bg sv ro nb hu da fi mr ms eu",
     "my am yo ha kk ml kn gu pa ne",
     "fil km lo si mn zh-Hant ka hy az uz",
     "ig zu xh so af ca sk hr sr lt",
