@@ -53,9 +53,9 @@ def check_share(share: float) -> None:
 def choose_area(distance: Mapping[int, float], share: float = 0.3) -> LayerArea:
     r"""The low-distance layer area of ShifCon.
 
-    Of the layers 1..L-1 the :math:`w = \max(2, \mathrm{round}(\beta L))` of lowest distance are
-    the area [a, b]. Where they are not contiguous, the area is the contiguous window of width w
-    with the smallest mean distance. Ties go to the earlier layer.
+    Of the layers 1..L-1 the :math:`w = \max(2, \mathrm{round}(\beta L))` of lowest distance
+    (halves round to even) are the area [a, b]. Where they are not contiguous, the area is the
+    contiguous window of width w with the smallest mean distance. Ties go to the earlier layer.
 
     Args:
         distance: Distance of every layer 0..L, averaged over the non-dominant languages.

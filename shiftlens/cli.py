@@ -16,7 +16,7 @@ from shiftlens.errors import ShiftlensError
 EXAMPLES = """
 examples:
   shiftlens sweep --model demo --corpus demo --out runs/demo
-  shiftlens sweep --model ./my-model --corpus ntrex --languages en,es,fr,de --out runs/first
+  shiftlens sweep --model ./my-model --corpus DIR --languages en,es,fr,de --out runs/first
   shiftlens check ./my-model
   shiftlens verify runs/first
 """
@@ -57,7 +57,7 @@ def sweep(config: SweepConfig) -> int:
     earlier run; what follows it on the command line wins.
 
     Examples:
-      shiftlens sweep --model ./my-model --corpus ntrex --languages en,es --out runs/first
+      shiftlens sweep --model ./my-model --corpus DIR --languages en,es --out runs/first
       shiftlens sweep --model ./my-model --corpus news.tsv --keep-intersection --out runs/news
       shiftlens sweep --config runs/first/config.yaml --shrinkage oas --out runs/oas
     """
@@ -89,9 +89,9 @@ def train(config: TrainConfig) -> int:
 def check(config: CheckConfig) -> int:
     """Prove on your own model that shiftlens reads the states it says it reads.
 
-    Per layer: the hooks against Hugging Face's hidden states, padded batches
-    against single texts, the bridged logits against the plain model's. Exit code 1
-    if a figure is too large.
+    Per layer: the hooks that collection reads against Hugging Face's hidden states,
+    padded batches against single texts, the whole TransformerLens bridge against
+    the plain model. Exit code 1 if a figure is too large.
 
     Examples:
       shiftlens check bigscience/bloom-560m
@@ -102,7 +102,7 @@ def check(config: CheckConfig) -> int:
 
     model = load_model(config.model, dtype=config.dtype, device=config.device)
     table, passed = check_model(model)
-    print(f"{type(model.hf).__name__}: largest difference / RMS of the state, six sentences")
+    print(f"{type(model.hf).__name__}: largest |difference| / |state| of any token, six texts")
     print(table.map("{:.1e}".format).to_string())
     print(f"{'passed' if passed else 'FAILED'} (tolerance {TOLERANCE[model.hf.dtype]:.0e})")
     return 0 if passed else 1
@@ -118,8 +118,7 @@ def verify(config: VerifyConfig) -> int:
     """
     from pathlib import Path
 
-    from shiftlens.runs import STORE
-    from shiftlens.store import ActivationStore
+    from shiftlens.store import STORE, ActivationStore
 
     store = ActivationStore.open(Path(config.run) / STORE)
     problems = store.verify()
@@ -183,7 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"shiftlens: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("shiftlens: interrupted; the same command goes on where it was", file=sys.stderr)
+        more = "; the same command goes on where it was" if name in ("sweep", "train") else ""
+        print(f"shiftlens: interrupted{more}", file=sys.stderr)
         return 130
 
 

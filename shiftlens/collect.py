@@ -17,7 +17,7 @@ from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel, bridged, hook_names
 from shiftlens.pooling import Pooling, masked_mean
-from shiftlens.store import ActivationStore
+from shiftlens.store import ActivationStore, writing
 from shiftlens.tokens import TokenizedLanguage, pooled_mask, token_batches, tokenize
 
 SHARD_BYTES = 64 * 2**20
@@ -169,12 +169,13 @@ def collect_states(
         The complete store.
 
     Raises:
-        ShiftlensError: The folder holds other states, another process is writing to it, or an
-            activation is NaN or infinite (language, sentence and layer named).
+        ShiftlensError: The folder holds other states, another process is writing to it, a batch
+            does not fit the memory, or an activation is NaN or infinite (language, sentence and
+            layer named).
     """
     plan = plan or plan_collection(model, corpus, **options)
-    store = ActivationStore.create(path, plan.manifest)
-    with store.writing():
+    with writing(path):
+        store = ActivationStore.create(path, plan.manifest)
         missing = store.missing()
         total = sum(map(len, plan.rows.values()))
         done = total - sum(len(plan.rows[file]) for file in missing)
@@ -241,7 +242,13 @@ def _shard_states(
     for rows in token_batches(plan.rows[file], tokenized.ids, plan.batch_tokens):
         inputs = model.pad([tokenized.ids[row] for row in rows], side)
         mask = pooled_mask(inputs["attention_mask"], [tokenized.pooled[row] for row in rows])
-        states = means.run(model, inputs, mask)
+        try:
+            states = means.run(model, inputs, mask)
+        except torch.OutOfMemoryError as error:
+            raise ShiftlensError(
+                f"out of memory in a batch of {len(rows)} x {inputs['input_ids'].shape[1]} tokens; "
+                f"lower batch_tokens (now {plan.batch_tokens}) and begin a new run folder"
+            ) from error
         _check_finite(states, language, [corpus.ids[row] for row in rows])
         parts.append(states)
         bar.update(len(rows))

@@ -105,9 +105,9 @@ class PairBatch:
 class PairSampler:
     """Batches of parallel pairs, every batch with N different sentences.
 
-    Every epoch visits each sentence once, in a random order and in a language drawn at random;
-    what comes at a given step depends on the seed and that step alone, so that ``step`` is the
-    sampler's whole state.
+    Every epoch visits the sentences in a random order, each once and in a language drawn at
+    random; those left over, fewer than N, wait for another epoch. What comes at a given step
+    depends on the seed and that step alone, so that ``step`` is the sampler's whole state.
 
     Attributes:
         tokens: The tokens of each language, the dominant one among them.

@@ -112,7 +112,7 @@ def load_corpus(
     - a `.tsv` file with a header of `id` and language codes;
     - a `.jsonl` file of objects such as `{"id": ..., "en": ..., "es": ...}`.
 
-    ``demo`` stands for the sentences of the embedded demo, unless there is such a path. Files are
+    ``demo`` stands for the sentences of the embedded demo; ``./demo`` is a folder. Files are
     UTF-8; white space around a sentence is stripped.
 
     Args:
@@ -120,7 +120,8 @@ def load_corpus(
         languages: The languages to read, in order; by default all: in a folder the files named
             by a language code, sorted, and in a file its columns in their order.
         keep_intersection: Drop the sentences that are missing or empty in some language,
-            instead of refusing the corpus.
+            instead of refusing the corpus. Text files of unequal length are refused all the
+            same: nobody can tell which line is missing.
 
     Returns:
         The corpus, with ids in the order of the first language.
@@ -128,9 +129,9 @@ def load_corpus(
     Raises:
         ShiftlensError: If the corpus cannot be read, is malformed, or is not parallel.
     """
-    path = Path(path)
+    text, path = str(path), Path(path)
     requested = None if languages is None else language_list(languages)
-    if path == Path("demo") and not path.exists():
+    if text == "demo":
         return _demo(requested)
     try:
         columns = read_columns(path, requested)
@@ -139,6 +140,7 @@ def load_corpus(
         raise ShiftlensError(
             f"{where}: cannot be read ({error.strerror}); check its permissions"
         ) from error
+    _check_line_counts(columns)
     if not keep_intersection:
         _check_parallel(columns)
     return _intersect(path, columns)
@@ -153,6 +155,17 @@ def _demo(requested: Sequence[str] | None) -> Corpus:
     return Corpus(demo.ids, {code: demo.texts[code] for code in requested or demo.texts})
 
 
+def _check_line_counts(columns: Mapping[str, Column]) -> None:
+    """Refuse text files of unequal length: where a line is lost, all after it are misaligned."""
+    first, *others = columns.values()
+    for column in others:
+        if column.path.suffix == ".txt" and len(column.cells) != len(first.cells):
+            raise ShiftlensError(
+                f"{first.path} has {len(first.cells)} lines but {column.path} has "
+                f"{len(column.cells)}; align them line by line"
+            )
+
+
 def _check_parallel(columns: Mapping[str, Column]) -> None:
     """Refuse sentences that are empty or not there in every language."""
     for code, column in columns.items():
@@ -162,11 +175,6 @@ def _check_parallel(columns: Mapping[str, Column]) -> None:
                 raise line_error(column.path, line, problem)
     first_code, first = next(iter(columns.items()))
     for code, column in columns.items():
-        if column.path.suffix == ".txt" and len(column.cells) != len(first.cells):
-            raise ShiftlensError(
-                f"{first.path} has {len(first.cells)} lines but {column.path} has "
-                f"{len(column.cells)}; align them line by line, {_KEEP_HINT}"
-            )
         for one, other, lacking in ((first, column, code), (column, first, first_code)):
             for sentence_id, (line, _) in one.cells.items():
                 if sentence_id not in other.cells:

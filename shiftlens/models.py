@@ -165,7 +165,7 @@ def load_model(
             raise ShiftlensError("a model in memory needs its tokenizer: load_model(hf, tokenizer)")
         return LanguageModel(source.eval(), tokenizer, type(source).__name__)
     name = str(source)
-    path = str(demo_model_path()) if name == "demo" and not Path(name).exists() else name
+    path = str(demo_model_path()) if name == "demo" else name
     if dtype not in DTYPES:
         raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     place = _device(device)

@@ -17,10 +17,8 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
-from shiftlens.store import ActivationStore, check_folder, make_folder, write_atomic
+from shiftlens.store import STORE, ActivationStore, check_folder, make_folder, write_atomic
 from shiftlens.sweep import LayerSweep, check_sweep_options, sweep_layers
-
-STORE = "activations"
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,11 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
         share=config.share,
         seed=config.seed,
     )
-    write_atomic(out / "config.yaml", to_yaml(config).encode())
     write_atomic(out / "tokens.csv", tokens.to_csv(index=False).encode())
     sentences = pd.DataFrame({"id": corpus.ids, **corpus.texts})
     write_atomic(out / "sentences.parquet", _parquet(sentences))
-    _write_results(out, sweep)
+    _write_results(out, sweep, model.name)
+    write_atomic(out / "config.yaml", to_yaml(config).encode())
     say(summary(sweep))
     files = sorted(path for path in out.iterdir() if path.suffix != ".lock")
     say("\n".join(["", *(f"  {path}" for path in files)]))
@@ -143,16 +141,18 @@ def _token_table(plan: CollectionPlan) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _write_results(out: Path, sweep: LayerSweep) -> None:
+def _write_results(out: Path, sweep: LayerSweep, model: str) -> None:
     from shiftlens.plots import layer_distance, layer_distance_interactive, save_figure, save_html
 
     write_atomic(out / "sweep.csv", sweep.table.to_csv(index=False).encode())
     write_atomic(out / "sweep.parquet", _parquet(sweep.table))
     write_atomic(out / "area.json", (json.dumps(area_facts(sweep), indent=1) + "\n").encode())
     area = (sweep.area.start, sweep.area.stop) if sweep.area else None
-    figure = layer_distance(sweep.table, area, sweep.dominant, sweep.metric)
+    first = sweep.table.iloc[0]
+    title = f"{Path(model).name}: n = {first['n']}, d = {first['d']}, {first['shrinkage']}"
+    figure = layer_distance(sweep.table, area, sweep.dominant, sweep.metric, title)
     save_figure(figure, out / "layer_distance")
-    page = layer_distance_interactive(sweep.table, area, sweep.dominant, sweep.metric)
+    page = layer_distance_interactive(sweep.table, area, sweep.dominant, sweep.metric, title)
     save_html(page, out / "layer_distance.html")
 
 
@@ -184,6 +184,7 @@ def summary(sweep: LayerSweep) -> str:
         "",
         f"{sweep.metric} to {sweep.dominant} by layer "
         f"(n = {first['n']} against {first['n']} other sentences, d = {first['d']}, "
+        f"rank {sweep.table['rank'].min()}-{sweep.table['rank'].max()}, "
         f"shrinkage {first['shrinkage']})",
         sweep.curves(sweep.metric).round(3).to_string(),
         "",

@@ -51,7 +51,7 @@ def load_records(path: str | Path) -> list[SftRecord]:
             object, lacks a prompt, completion or language, holds a value of another type, lists
             choices without the completion or twice the same, or repeats an id.
     """
-    if str(path).startswith("demo:") and not Path(path).exists():
+    if str(path).startswith("demo:"):
         return [
             _record(Path(path), line, row)
             for line, row in enumerate(sft_records(str(path).removeprefix("demo:")), 1)

@@ -208,7 +208,7 @@ class Shift:
 
         Args:
             model: A :class:`LanguageModel` (torch hooks) or a ``TransformerBridge``
-                (TransformerLens hooks).
+                (TransformerLens hooks; generate with the plain model).
             languages: Language of each row of the batch, or one for all rows. Where ``generate``
                 makes several rows of one prompt (beams, samples), each keeps its prompt's
                 language.
@@ -223,7 +223,7 @@ class Shift:
         rows = [languages] if isinstance(languages, str) else languages
         action = self.action(rows)
         if isinstance(model, LanguageModel):
-            with residual_hooks(model, action, self.area), _left_padded_generation(model.hf):
+            with residual_hooks(model, action, self.area), _generation(model.hf, action):
                 yield
             return
         names = hook_names(self.vectors.n_layers)
@@ -257,7 +257,7 @@ class Shift:
         folder = Path(folder)
         try:
             facts = json.loads((folder / "shift.json").read_text(encoding="utf-8"))
-            a, b = facts["area"]
+            a, b = map(int, facts["area"])
             dominant, target = facts["dominant"], facts["target"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ShiftlensError(f"{folder} holds no readable shift.json ({error})") from error
@@ -266,11 +266,18 @@ class Shift:
 
 
 class RowShift:
-    """The shift of one batch, each row in its own language: called at each hooked layer."""
+    """The shift of one batch, each row in its own language: called at each hooked layer.
+
+    Attributes:
+        shift: What it applies.
+        languages: Language of each row, or one for all.
+        generating: Whether ``generate`` is running, which makes several rows of one prompt.
+    """
 
     def __init__(self, shift: Shift, languages: tuple[str, ...]):
         self.shift = shift
         self.languages = languages
+        self.generating = False
         self._deltas = {layer: self._stack(layer) for layer in shift.area}
 
     def _stack(self, layer: int) -> tuple[Tensor, Tensor]:
@@ -286,15 +293,15 @@ class RowShift:
         if layer not in self._deltas:
             return None
         delta, moved = self._deltas[layer]
+        repeats, rest = divmod(stream.shape[0], len(self.languages))
+        several = len(self.languages) > 1 and not self.generating
+        if rest or (several and repeats > 1):
+            raise ShiftlensError(
+                f"a batch of {stream.shape[0]} rows cannot be shifted by {len(self.languages)} "
+                "languages; give one language, or one for each row"
+            )
         if not moved.any():
             return None
-        rows = stream.shape[0]
-        if rows % len(self.languages):
-            raise ShiftlensError(
-                f"a batch of {rows} rows cannot be shifted by {len(self.languages)} languages; "
-                "give one language, or one for each row"
-            )
-        repeats = rows // len(self.languages)
         delta = delta.to(stream.device, stream.dtype).repeat_interleave(repeats, dim=0)
         if moved.all():
             return stream + delta
@@ -318,21 +325,42 @@ def check_area(area: tuple[int, int], n_layers: int) -> None:
 
 
 @contextlib.contextmanager
-def _left_padded_generation(hf: Any) -> Iterator[None]:
-    """Refuse right-padded prompts, after which ``generate`` would go on from the padding."""
+def _generation(hf: Any, action: RowShift) -> Iterator[None]:
+    """Let ``generate`` multiply rows, and refuse prompts after which it would go on from padding.
+
+    Those are right-padded.
+    """
     if not hasattr(hf, "generate"):
         yield
         return
     generate = hf.generate
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        mask = kwargs.get("attention_mask")
-        if mask is not None and not mask[:, -1].all():
-            row = int((mask[:, -1] == 0).nonzero()[0])
+        padding = _padded_at_end(hf, *args, **kwargs)
+        if padding is not None and padding.any():
+            row = int(padding.nonzero()[0])
             raise ShiftlensError(
                 f"row {row}: right-padded prompts cannot be continued; pad on the left"
             )
-        return generate(*args, **kwargs)
+        action.generating = True
+        try:
+            return generate(*args, **kwargs)
+        finally:
+            action.generating = False
 
     with mock.patch.object(hf, "generate", guarded):
         yield
+
+
+def _padded_at_end(hf: Any, inputs: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+    """Which prompts end in padding, ``(batch,)``; without a mask, as ``generate`` infers it."""
+    mask = kwargs.get("attention_mask")
+    if mask is not None:
+        return mask[:, -1] == 0
+    ids = kwargs.get("input_ids", kwargs.get("inputs", inputs))
+    settings = kwargs.get("generation_config") or hf.generation_config
+    pad = kwargs.get("pad_token_id", settings.pad_token_id)
+    end = kwargs.get("eos_token_id", settings.eos_token_id)
+    if ids is None or pad is None or pad in (end if isinstance(end, list) else [end]):
+        return None
+    return ids[:, -1] == pad

@@ -23,6 +23,9 @@ from safetensors.numpy import save
 
 from shiftlens.errors import ShiftlensError
 
+STORE = "activations"
+"""Name of a store's folder in a run folder."""
+
 MANIFEST = "manifest.json"
 FORMAT = 1
 DAMAGE = (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -39,7 +42,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         ShiftlensError: The folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -79,6 +82,35 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise ShiftlensError(f"cannot write to folder {path}: {error.strerror}") from error
     return path
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Hold a store's folder against a second writer, and sweep away what a killed one left.
+
+    Args:
+        path: The folder; made where it is missing. The lock file lies beside it.
+
+    Yields:
+        Nothing; the folder is released on exit, also when the process dies.
+
+    Raises:
+        ShiftlensError: Another process is writing there, or the folder or its lock cannot be made.
+    """
+    folder = make_folder(Path(path)).resolve()
+    lock = FileLock(folder.with_name(folder.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ShiftlensError(f"another process is writing to {path}") from error
+    except OSError as error:
+        raise ShiftlensError(f"cannot write {lock.lock_file}: {error.strerror}") from error
+    try:
+        for leftover in folder.glob("*.tmp"):
+            leftover.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
 
 
 def _sha256(array: np.ndarray) -> str:
@@ -164,29 +196,6 @@ class ActivationStore:
     def n_sentences(self) -> int:
         """Sentences a language."""
         return int(self.manifest["corpus"]["sentences"])
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the store against a second writer, and sweep away what a killed one left.
-
-        Raises:
-            ShiftlensError: Another process is writing to the same store, or the lock file cannot
-                be made beside it.
-        """
-        folder = self.path.resolve()
-        lock = FileLock(folder.with_name(folder.name + ".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ShiftlensError(f"another process is writing to {self.path}") from error
-        except OSError as error:
-            raise ShiftlensError(f"cannot write {lock.lock_file}: {error.strerror}") from error
-        try:
-            for leftover in self.path.glob("*.tmp"):
-                leftover.unlink(missing_ok=True)
-            yield
-        finally:
-            lock.release()
 
     def missing(self) -> list[str]:
         """Names of the shards that are not there, or whose header is not of this store."""

@@ -33,7 +33,8 @@ class LayerSweep:
     Attributes:
         table: Tidy, one row a layer, language and metric: ``layer, language, metric, value, n, d,
             rank, shrinkage, alpha``. The dominant language's rows are the split-half floor. The
-            rank is that of the covariance, and in rows of ``fixed_rank`` the one compared.
+            rank is that of the covariance, and in rows of ``fixed_rank`` the one compared; rank and
+            alpha are those of the row's language, the dominant one's stand in its own rows.
         areas: For each metric the area that it would choose; the first metric's is *the* area.
             None for a model too shallow to have one.
         dominant: The dominant language.

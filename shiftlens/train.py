@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import transformers
+import yaml
 
 from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig, to_yaml
@@ -30,6 +31,9 @@ from shiftlens.trainer import (
 )
 
 MODEL = "model"
+CHECKPOINTS = "checkpoints"
+MAY_CHANGE = ("out", "test", "device", "save_every")
+"""Settings that a training may go on with changed."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ class TrainRun:
         model: The trained model.
         shift: Its shift; None for an arm without one.
         before: The layer sweep of the model as it came.
-        after: The layer sweep of the trained model, shift applied.
-        results: Test results before and after, one row a language; None without test records.
+        after: The layer sweep of the trained model, its states not shifted.
+        results: Test results before and after, the latter through the shift, one row a language;
+            None without test records.
     """
 
     out: Path
@@ -56,10 +61,14 @@ class TrainRun:
 def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainRun:
     """Sweep, choose the area, train, save, and sweep and test again.
 
+    Both sweeps are of unshifted states, so that they show what training did to the model; the
+    test after training is of the model with its shift.
+
     The run folder then holds ``model/`` (weights, tokenizer, ``shift.safetensors``,
     ``shift.json``), ``before/`` and ``after/`` with activations and sweep tables, ``results.csv``,
     ``area.json``, ``log.csv`` and ``config.yaml``. A run that was killed goes on from its last
-    checkpoint and ends with the weights of an undisturbed one.
+    checkpoint and ends with the weights of an undisturbed one; a finished one is not trained
+    again.
 
     Args:
         config: The settings.
@@ -69,10 +78,11 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
         The run.
 
     Raises:
-        ShiftlensError: Something in the settings or data is not usable, or the loss became NaN
-            (the last checkpoint is kept).
+        ShiftlensError: Something in the settings or data is not usable, the folder holds a
+            training with other settings, or the loss became NaN (the last checkpoint is kept).
     """
     config.dominant = language_code(config.dominant)
+    _check_same_settings(config)
     parallel = load_corpus(config.parallel)
     records = load_records(config.sft)
     test = load_records(config.test) if config.test else None
@@ -81,9 +91,10 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
     say(f"data     {len(records)} instruction records, {len(parallel)} parallel sentences")
-    before = _sweep(model, parallel, config, out / "before", None)
+    before = _sweep(model, parallel, config, out / "before")
     area = _area(config, before, model.n_layers)
-    write_atomic(out / "area.json", (json.dumps(area_facts(before), indent=1) + "\n").encode())
+    facts = {"trained_area": list(area), **area_facts(before)}
+    write_atomic(out / "area.json", (json.dumps(facts, indent=1) + "\n").encode())
     say(summary(before) + f"\n\ntraining {config.arm} in area {area[0]}-{area[1]}")
     results = [_test(model, test, None, config, "before")]
     trainer = _trainer(model, records, parallel, config, area, out)
@@ -93,7 +104,7 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
         trainer.shift = trainer.estimate_shift() if trainer.needs_vectors else None
     save_model(model, trainer.shift, out / MODEL)
     results.append(_test(model, test, trainer.shift, config, "after"))
-    after = _sweep(model, parallel, config, out / "after", trainer.shift)
+    after = _sweep(model, parallel, config, out / "after")
     table = pd.concat(results) if test else None
     if table is not None:
         write_atomic(out / "results.csv", table.to_csv(index=False).encode())
@@ -113,6 +124,8 @@ def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
     make_folder(folder)
     model.hf.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
+    for name in ("shift.json", "shift.safetensors"):
+        (folder / name).unlink(missing_ok=True)
     if shift is not None:
         shift.save(folder)
 
@@ -135,9 +148,21 @@ def load_trained(folder: str | Path, **options: Any) -> tuple[LanguageModel, Shi
     return model, shift
 
 
-def _sweep(
-    model: LanguageModel, parallel: Corpus, config: TrainConfig, out: Path, shift: Shift | None
-) -> LayerSweep:
+def _check_same_settings(config: TrainConfig) -> None:
+    """A training goes on only with the settings that it was begun with."""
+    out = Path(config.out)
+    if last_checkpoint(out / CHECKPOINTS) is None or not (out / "config.yaml").exists():
+        return
+    begun = yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
+    for name, value in yaml.safe_load(to_yaml(config)).items():
+        if name not in MAY_CHANGE and begun.get(name) != value:
+            raise ShiftlensError(
+                f"{out} holds a training with {name} {begun.get(name)!r}, not {value!r}; give the "
+                "same settings to go on with it, or another folder"
+            )
+
+
+def _sweep(model: LanguageModel, parallel: Corpus, config: TrainConfig, out: Path) -> LayerSweep:
     pooling = Pooling(config.special_tokens, config.skip_first)
     store = collect_states(model, parallel, make_folder(out) / "activations", pooling=pooling)
     sweep = sweep_layers(store, config.dominant)
@@ -174,16 +199,17 @@ def _trainer(
         records,
         parallel,
         objective_of(config, area),
-        training_arguments(config, out / "checkpoints"),
+        training_arguments(config, out / CHECKPOINTS),
         Pooling(config.special_tokens, config.skip_first),
     )
 
 
 def _fit(trainer: ShifConTrainer, out: Path) -> None:
-    checkpoint = last_checkpoint(out / "checkpoints")
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    log = pd.DataFrame(trainer.state.log_history)
-    write_atomic(out / "log.csv", log.to_csv(index=False).encode())
+    trained = trainer.fit()
+    trainer.language_model.hf.eval()
+    if trained or not (out / "log.csv").exists():
+        log = pd.DataFrame(trainer.state.log_history)
+        write_atomic(out / "log.csv", log.to_csv(index=False).encode())
 
 
 def _test(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from shiftlens.config import TrainConfig
 from shiftlens.contrastive import FORMS, PairBatch, PairSampler, contrastive_loss
@@ -17,7 +17,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
-from shiftlens.sft import SftRecord, encode_record
+from shiftlens.sft import SftRecord, encode_prompts, encode_record, eos_token
 from shiftlens.shift import LanguageVectors, Shift, check_area
 from shiftlens.store import write_atomic
 from shiftlens.tokens import tokenize
@@ -129,8 +129,9 @@ class ShifConTrainer(Trainer):
         self.parallel = parallel
         self.objective: Objective = objective
         self.pooling = pooling or Pooling()
+        whole = objective.arm.contrast is None
         self.sampler = PairSampler(
-            tokenize(model, parallel, self.pooling),
+            tokenize(model, parallel, Pooling() if whole else self.pooling),
             objective.dominant,
             objective.pairs,
             objective.seed,
@@ -220,13 +221,45 @@ class ShifConTrainer(Trainer):
         super().log({**logs, **parts} if "loss" in logs else logs, *args, **kwargs)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """A checkpoint is complete once ``contrast.json``, written last, is in it."""
+        """A checkpoint is complete once ``contrast.json``, written last, is in it.
+
+        Broken weights are not saved: a loss that is finite can have a gradient that is not.
+        """
+        step = self.state.global_step
+        for name, weight in self.language_model.hf.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise ShiftlensError(
+                    f"step {step}: weight {name} is NaN or infinite; training stopped, the last "
+                    "checkpoint is kept; lower the learning rate or w_con"
+                )
         super()._save_checkpoint(*args, **kwargs)
-        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
+        self.language_model.tokenizer.save_pretrained(folder)
         if self.shift is not None:
             self.shift.save(folder)
         state = json.dumps({"sampler_step": self.sampler.step})
         write_atomic(folder / SAMPLER_FILE, state.encode())
+
+    def fit(self) -> bool:
+        """Train, going on from the last complete checkpoint in the output folder.
+
+        Returns:
+            Whether there was anything left to do; a training that had come to its end is
+            restored as it was.
+        """
+        checkpoint = last_checkpoint(str(self.args.output_dir))
+        if checkpoint is None:
+            self.train()
+            return True
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        if state.global_step < state.max_steps:
+            self.train(resume_from_checkpoint=str(checkpoint))
+            return True
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = state
+        if self.needs_vectors:
+            self.shift = self.estimate_shift()
+        return False
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
@@ -355,20 +388,21 @@ def _collator(model: LanguageModel) -> Callable[[list[dict[str, Any]]], dict[str
 
 
 def _translations(model: LanguageModel, batch: PairBatch) -> dict[str, Tensor]:
-    """The pairs as language-model data: mark, dominant text, translation, end.
+    """The pairs, whose own tokens are the pooled ones, as language-model data.
+
+    A row is mark, dominant text, translation, end.
 
     The mark comes first, so that the model sees from the first token that this is a translation
     and no question to answer.
     """
-    bos = [model.tokenizer.bos_token_id] if model.tokenizer.bos_token_id is not None else []
-    mark = model.tokenizer(TRANSLATION_MARK, add_special_tokens=False)["input_ids"]
-    end = [model.tokenizer.eos_token_id]
+    [mark] = encode_prompts(model, [TRANSLATION_MARK])
+    end = eos_token(model)
     texts = [
         [token for token, keep in zip(ids, pooled, strict=True) if keep]
         for ids, pooled in zip(batch.ids, batch.pooled, strict=True)
     ]
     n = len(batch)
-    rows = [[*bos, *mark, *texts[i], *texts[n + i], *end] for i in range(n)]
+    rows = [[*mark, *texts[i], *texts[n + i], end][: model.max_positions] for i in range(n)]
     inputs = model.pad(rows)
     inputs["labels"] = _labels(rows, inputs["input_ids"].shape[1]).to(model.device)
     return inputs

@@ -18,7 +18,8 @@ def architecture(request) -> str:
 @pytest.fixture
 def model(architecture) -> LanguageModel:
     """A fresh tiny model of each architecture in turn."""
-    return load_model(tiny.tiny_model(architecture), tiny.tiny_tokenizer())
+    tokenizer = tiny.tiny_tokenizer(eos=architecture in tiny.ENCODERS)
+    return load_model(tiny.tiny_model(architecture), tokenizer)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ SENTENCES = {
 }
 CORPUS = Corpus.from_texts(SENTENCES)
 BOS_ID = 0
+EOS_ID = 2
 
 
 def last_block(hf):
@@ -52,9 +53,9 @@ def states_alone(model, text, length=None):
 
 
 def sentence_vector(model, text):
-    """Mean over the positions that are not the BOS, by numpy in float64."""
+    """Mean over the positions that are not BOS or EOS, by numpy in float64."""
     states, ids = states_alone(model, text)
-    return states[:, ids != BOS_ID].mean(axis=1, dtype=np.float64)
+    return states[:, ~np.isin(ids, [BOS_ID, EOS_ID])].mean(axis=1, dtype=np.float64)
 
 
 def all_states(store):
@@ -215,6 +216,18 @@ def test_truncation_is_counted_reported_and_done_as_the_tokenizer_does(llama, tm
     np.testing.assert_allclose(got, states[:, 1:].mean(axis=1), atol=1e-5)
     whole, _ = states_alone(llama, "abcdefghijk")
     assert np.abs(got - whole[:, 1:].mean(axis=1)).max() > 1e-3
+
+
+def test_a_cut_text_keeps_its_closing_token_outside_the_mean(tmp_path):
+    model = load_model(tiny.tiny_model("bert"), tiny.tiny_tokenizer(eos=True))
+    corpus = Corpus.from_texts({"en": ("abcdefghijk", "ab")})
+    plan = plan_collection(model, corpus, max_length=6)
+    assert plan.tokens["en"].ids[0] == [BOS_ID, *model.tokenizer("abcd")["input_ids"][1:5], EOS_ID]
+    assert plan.tokens["en"].pooled == [[False, *[True] * 4, False], [False, True, True, False]]
+    store = collect_states(model, corpus, tmp_path / "s", plan=plan, progress=False)
+    np.testing.assert_allclose(
+        all_states(store)["en"][0], sentence_vector(model, "abcd"), atol=1e-5
+    )
 
 
 def test_the_position_table_bounds_the_length(tmp_path):

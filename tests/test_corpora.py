@@ -207,7 +207,7 @@ def test_unreadable_files_and_folders_are_named(tmp_path, monkeypatch, method):
     ("files", "target", "corpus"),
     [
         (
-            {"en.txt": "a\n\nc\nd\n", "es.txt": "A\nB\nC\n"},
+            {"en.txt": "a\n\nc\nd\n", "es.txt": "A\nB\nC\n\n"},
             ".",
             Corpus(("1", "3"), {"en": ("a", "c"), "es": ("A", "C")}, {"en": 1, "es": 1}),
         ),
@@ -231,6 +231,22 @@ def test_unreadable_files_and_folders_are_named(tmp_path, monkeypatch, method):
 )
 def test_keep_intersection_drops_and_reports(tmp_path, files, target, corpus):
     assert load_corpus(write(tmp_path, files) / target, keep_intersection=True) == corpus
+
+
+def test_text_files_of_unequal_length_are_refused_even_when_keeping_the_intersection(tmp_path):
+    write(tmp_path, {"en.txt": "a\nb\nc\n", "es.txt": "A\nC\n"})
+    with pytest.raises(ShiftlensError, match=r"3 lines but .* has 2"):
+        load_corpus(tmp_path, keep_intersection=True)
+
+
+def test_demo_is_the_embedded_corpus_whatever_lies_in_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_corpus("demo", ["fi", "en"]).languages == ("fi", "en")
+    with pytest.raises(ShiftlensError, match="'sw'"):
+        load_corpus("demo", ["en", "sw"])
+    with pytest.raises(ShiftlensError):
+        load_corpus("./demo", ["en"])
 
 
 def test_an_empty_intersection_is_refused(tmp_path):

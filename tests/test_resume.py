@@ -18,6 +18,7 @@ import tiny
 import torch
 
 torch.set_num_threads(1)
+from shiftlens import collect
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
 from shiftlens.models import load_model
@@ -33,6 +34,14 @@ texts = {
 corpus = Corpus.from_texts(texts)
 with tempfile.TemporaryDirectory() as folder:  # so that what is imported late is there
     collect_states(model, corpus.head(2), folder + "/store", progress=False)
+compute = collect._shard_states
+
+def logged(model, corpus, plan, file, *rest):
+    with open(path + ".log", "a") as log:
+        log.write(file + "\\n")
+    return compute(model, corpus, plan, file, *rest)
+
+collect._shard_states = logged
 print("ready", flush=True)
 for line in sys.stdin:
     path = line.strip()
@@ -121,6 +130,9 @@ def kill_and_resume(collector, undisturbed, folder, moments):
         after = identities(path)
         # Nothing that was whole is computed again, so at most the shard under way is.
         assert {name: after[name] for name in kept} == kept
+        computed = (folder / f"run-{number}.log").read_text().splitlines()
+        assert set(computed) == set(after)
+        assert len(computed) - len(after) <= 1, "more than one shard was computed twice"
     midway = sum(0 < count < N_SHARDS for count in present)
     print(f"{len(moments)} kills; shards present of {N_SHARDS}: {present}; midway: {midway}")
     return midway

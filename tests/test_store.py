@@ -18,7 +18,7 @@ from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import load_model
 from shiftlens.pooling import Pooling
-from shiftlens.store import MANIFEST, ActivationStore, write_atomic
+from shiftlens.store import MANIFEST, ActivationStore, write_atomic, writing
 
 LAYERS, WIDTH, SENTENCES = 3, 4, 5
 SHARDS = {"en-00000": [4, 0, 2], "en-00001": [1, 3], "es-00000": [0, 1, 2], "es-00001": [4, 3]}
@@ -45,7 +45,7 @@ def manifest():
 @pytest.fixture
 def store(tmp_path):
     store = ActivationStore.create(tmp_path / "store", manifest())
-    with store.writing():
+    with writing(store.path):
         for name, rows in SHARDS.items():
             store.write(f"{name}.safetensors", np.array(rows), states_of(name[:2])[rows])
     return store
@@ -303,8 +303,8 @@ def test_a_store_of_a_later_format_is_refused(store):
 
 HOLD = """
 import sys
-from shiftlens.store import ActivationStore
-with ActivationStore.open(sys.argv[1]).writing():
+from shiftlens.store import writing
+with writing(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -329,9 +329,9 @@ def test_a_second_writer_is_refused_and_a_reader_is_not(collected, llama):
 
 
 def test_a_lock_is_given_back_after_an_error(store):
-    with pytest.raises(KeyError), store.writing():
+    with pytest.raises(KeyError), writing(store.path):
         raise KeyError
-    with store.writing():
+    with writing(store.path):
         pass
 
 

@@ -37,8 +37,11 @@ DECODERS = tuple(name for name in ARCHITECTURES if name not in ENCODERS)
 SPECIAL = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 
 
-def tiny_tokenizer(bos: bool = True) -> PreTrainedTokenizerFast:
-    """One token a character, with a BOS before the text as Llama's tokenizer has it."""
+def tiny_tokenizer(bos: bool = True, eos: bool = False) -> PreTrainedTokenizerFast:
+    """One token a character, with a BOS before the text as Llama's tokenizer has it.
+
+    With ``eos`` there is a token behind the text too, as encoders have it.
+    """
     letters = "abcdefghijklmnopqrstuvwxyzäñéß .,áíóúèçàABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     tokens = [*SPECIAL.values(), *dict.fromkeys(letters)]
     backend = Tokenizer(models.WordLevel({t: i for i, t in enumerate(tokens)}, unk_token="<unk>"))
@@ -46,7 +49,7 @@ def tiny_tokenizer(bos: bool = True) -> PreTrainedTokenizerFast:
     backend.decoder = decoders.Fuse()
     if bos:
         backend.post_processor = processors.TemplateProcessing(
-            single="<s> $A", special_tokens=[("<s>", 0)]
+            single="<s> $A </s>" if eos else "<s> $A", special_tokens=[("<s>", 0), ("</s>", 2)]
         )
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, **SPECIAL)
 
