@@ -25,7 +25,7 @@ CORPUS = Corpus.from_texts(SENTENCES)
 TEXTS = ("abc", "hello world", "a longer text, with letters", "xyz w")
 LANGUAGES = ("es", "en", "fi", "es")
 AREA = (1, 2)
-BOS_ID = 0
+BOS_ID, EOS_ID = 0, 2
 
 
 @pytest.fixture(autouse=True)
@@ -114,10 +114,10 @@ def by_hand(model, vectors, area, languages, dominant="en", count=3):
 
 
 def sentence_vector(model, text):
-    """Mean over the positions but the BOS of one unpadded text, layers 0..L, in float64."""
+    """Mean over the positions but BOS and EOS of one unpadded text, layers 0..L, in float64."""
     ids = model.tokenizer(text)["input_ids"]
     states = streams(model, {"input_ids": torch.tensor([ids])})
-    kept = np.array(ids) != BOS_ID
+    kept = ~np.isin(ids, [BOS_ID, EOS_ID])
     return np.stack(
         [s.reshape(len(ids), -1).float().numpy()[kept].mean(0, dtype=np.float64) for s in states]
     )
@@ -251,7 +251,9 @@ def test_measured_vectors_bring_the_mean_of_a_language_onto_the_dominant_mean(mo
         for text in SENTENCES[code]:
             with shift.applied(model, code):
                 states = streams(model, batch(model, [text]))
-            vectors.append(states[a].reshape(-1, 32)[1:].double().mean(0))
+            ids = model.tokenizer(text)["input_ids"]
+            kept = ~np.isin(ids, [BOS_ID, EOS_ID])
+            vectors.append(states[a].reshape(-1, 32)[kept].double().mean(0))
         means[code] = torch.stack(vectors).mean(0)
     assert (means["es"] - means["en"]).abs().max() < 1e-5
     assert (shift.vectors["es"][a] - shift.vectors["en"][a]).abs().max() > 1e-2
