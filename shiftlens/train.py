@@ -21,10 +21,11 @@ from shiftlens.pooling import Pooling
 from shiftlens.runs import area_facts, summary
 from shiftlens.sft import SftRecord, load_records
 from shiftlens.shift import Shift, check_area
-from shiftlens.store import make_folder, write_atomic
+from shiftlens.store import STORE, check_folder, make_folder, write_atomic
 from shiftlens.sweep import LayerSweep, sweep_layers
 from shiftlens.trainer import (
     ShifConTrainer,
+    arm_named,
     last_checkpoint,
     objective_of,
     training_arguments,
@@ -82,6 +83,8 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
             training with other settings, or the loss became NaN (the last checkpoint is kept).
     """
     config.dominant = language_code(config.dominant)
+    arm_named(config.arm)
+    check_folder(Path(config.out))
     _check_same_settings(config)
     parallel = load_corpus(config.parallel)
     records = load_records(config.sft)
@@ -164,7 +167,7 @@ def _check_same_settings(config: TrainConfig) -> None:
 
 def _sweep(model: LanguageModel, parallel: Corpus, config: TrainConfig, out: Path) -> LayerSweep:
     pooling = Pooling(config.special_tokens, config.skip_first)
-    store = collect_states(model, parallel, make_folder(out) / "activations", pooling=pooling)
+    store = collect_states(model, parallel, make_folder(out) / STORE, pooling=pooling)
     sweep = sweep_layers(store, config.dominant)
     write_atomic(out / "sweep.csv", sweep.table.to_csv(index=False).encode())
     return sweep

@@ -313,16 +313,25 @@ def training_arguments(config: TrainConfig, folder: str | Path, **overrides: Any
     )
 
 
+def arm_named(name: str) -> Arm:
+    """The arm of a name.
+
+    Raises:
+        ShiftlensError: There is no such arm.
+    """
+    if name not in ARMS:
+        raise ShiftlensError(f"unknown arm {name!r}; choose from {', '.join(ARMS)}")
+    return ARMS[name]
+
+
 def objective_of(config: TrainConfig, area: tuple[int, int]) -> Objective:
     """The objective that a configuration asks for.
 
     Raises:
         ShiftlensError: There is no such arm.
     """
-    if config.arm not in ARMS:
-        raise ShiftlensError(f"unknown arm {config.arm!r}; choose from {', '.join(ARMS)}")
     return Objective(
-        arm=ARMS[config.arm],
+        arm=arm_named(config.arm),
         area=area,
         dominant=config.dominant,
         w_gen=config.w_gen,
@@ -390,10 +399,8 @@ def _collator(model: LanguageModel) -> Callable[[list[dict[str, Any]]], dict[str
 def _translations(model: LanguageModel, batch: PairBatch) -> dict[str, Tensor]:
     """The pairs, whose own tokens are the pooled ones, as language-model data.
 
-    A row is mark, dominant text, translation, end.
-
-    The mark comes first, so that the model sees from the first token that this is a translation
-    and no question to answer.
+    A row is mark, dominant text, translation, end. The mark comes first, so that the model sees
+    from the first token that this is a translation and no question to answer.
     """
     [mark] = encode_prompts(model, [TRANSLATION_MARK])
     end = eos_token(model)

@@ -35,6 +35,14 @@ def test_states_of_a_pretrained_encoder_are_its_hidden_states(encoder, tmp_path)
                 np.testing.assert_allclose(store.states(language, layer)[row], expected, atol=1e-5)
 
 
+def test_a_checkpoint_without_a_head_is_the_same_model_at_every_loading(encoder, tmp_path):
+    corpus = Corpus.from_texts(TEXTS)
+    collect_states(encoder, corpus, tmp_path / "store", progress=False)
+    again = load_model(WEIGHTS, device="cpu")
+    assert again.sha256 == encoder.sha256
+    assert collect_states(again, corpus, tmp_path / "store", progress=False).verify() == []
+
+
 def test_the_check_passes_on_a_pretrained_encoder(encoder):
     table, passed = check_model(encoder)
     assert passed

@@ -723,3 +723,11 @@ def test_bad_settings_of_a_run_are_named(files, tmp_path):
         with refused(*words):
             run(config_of(files, tmp_path / "run", **changes))
     assert not (tmp_path / "run" / "model").exists()
+
+
+def test_an_unknown_arm_is_refused_before_anything_is_read_or_written(tmp_path):
+    config = TrainConfig(model="nope", sft="nope", parallel="nope", out=str(tmp_path / "run"))
+    config.arm = "shifcom"
+    with pytest.raises(ShiftlensError, match="unknown arm 'shifcom'; choose from base"):
+        run_train(config)
+    assert not (tmp_path / "run").exists()
