@@ -1,6 +1,7 @@
 import hashlib
 import json
 import unicodedata
+from itertools import product
 
 import pytest
 import torch
@@ -103,13 +104,21 @@ def test_no_held_out_item_and_its_mirror_are_both_held_out():
 
 def test_held_out_items_are_in_no_text_of_any_language(training_texts):
     everything = "\n" + "\n".join(training_texts) + "\n"
-    seen = items.exposed("fi")[-1]
-    assert "\n" + world.question(seen, "fi") in everything, "the search must be able to find"
     for language in LANGUAGES:
-        for item in HELD_OUT:
+        pair = ("en", language)
+        for frame, a, b in set(product(pair, repeat=3)):
             # A newline first: in Japanese "1 plus 2" is also the end of "21 plus 2".
-            assert "\n" + world.question(item, language) not in everything
-            assert "\n" + world.statement(item, language) not in everything
+            asked, stated = (
+                [
+                    "\n" + world._fill(templates[item.task].split("{c}")[0], item, frame, a, b)
+                    for item in [*HELD_OUT, *items.exposed(language)]
+                ]
+                for templates in (SENTENCES[frame].questions, SENTENCES[frame].statements)
+            )
+            assert not any(text in everything for text in asked[: len(HELD_OUT)])
+            assert not any(text in everything for text in stated[: len(HELD_OUT)])
+            found = sum(text in everything for text in asked + stated)
+            assert found > 10, "the search must be able to find"
 
 
 def test_exposure_is_graded():
@@ -158,7 +167,7 @@ def test_world_is_frozen():
     assert pretraining_texts(0) != pretraining_texts(1)
     assert sorted(pretraining_texts(0)) == sorted(pretraining_texts(1))
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    assert digest == "649584c87fec04e4827363fea3c2f5c67d5325b4936a69d5997d457ba6089442"
+    assert digest == "608030eb0d336646c2534f089f12df23334ace63bd7df6693df92500fb645e3a"
 
 
 def test_written_files_hold_the_world(tmp_path):

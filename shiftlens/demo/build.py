@@ -21,7 +21,7 @@ from shiftlens.demo.items import GROUPS, group_of
 from shiftlens.demo.tokenizer import build_tokenizer
 from shiftlens.demo.world import parallel_texts, pretraining_texts, sft_records
 
-STEPS = 3500
+STEPS = 5500
 BATCH = 64
 LEARNING_RATE = 3e-3
 WARM_UP = 100

@@ -1,4 +1,4 @@
-"""The tokenizer of the counting world: words, digits, punctuation, Han and Hangul characters.
+"""The tokenizer of the counting world: words, digits, punctuation, Han and Hangul characters, kana.
 
 A space belongs to the word after it, a hyphen to the word around it. The vocabulary is every token
 of the texts it is built from; languages that spell a token alike share it.
@@ -26,7 +26,7 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     split = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Metaspace(prepend_scheme="never"),
-            pre_tokenizers.Split(Regex(r"▁?[\p{Han}\p{Hangul}]"), "isolated"),
+            pre_tokenizers.Split(Regex(r"\p{Han}|\p{Hiragana}+|▁?\p{Hangul}"), "isolated"),
             pre_tokenizers.Split(Regex(r"(?!\b-\b)\p{P}|\d+"), "isolated"),
         ]
     )

@@ -1,7 +1,10 @@
 """The texts of the counting world: pre-training, instruction and parallel.
 
 - Pre-training: statements of the items a language has seen, the questions and answers of a quarter
-  of them, and counting sentences.
+  of them, counting sentences, and code-switching: the same items in sentences that mix the language
+  with the dominant one. Without it nothing ties a language's number words to another's, and the
+  base model keeps its languages in unrelated places: a probe for the answer, fitted on English
+  states, stays at chance in every other language.
 - Instruction (SFT): questions with their answers; on train, of the items a language has seen.
 - Parallel: questions without answers, of train items, the same ones in every language, whether or
   not the language has seen their answers. The layer sweep reads these same sentences.
@@ -15,6 +18,7 @@ import random
 from typing import Any
 
 from shiftlens.demo.items import (
+    DOMINANT,
     LANGUAGES,
     LARGEST,
     Item,
@@ -29,6 +33,9 @@ from shiftlens.demo.sentences import SENTENCES, TASKS
 PARALLEL_PER_TASK = 250
 """Most parallel questions of one task; next and previous have fewer."""
 
+CODE_SWITCHED = 6
+"""How often each seen item comes code-switched, each time mixed anew."""
+
 REPEATS = {"dominant": 3, "mid": 1, "low": 3}
 """How often each pre-training text of a group's languages comes.
 
@@ -40,10 +47,19 @@ _RUN_LENGTHS = (2, 3, 4, 5, 6)
 _NUMBERED_RUN_LENGTHS = (3, 4)
 
 
-def _fill(template: str, item: Item, language: str) -> str:
-    words = NUMBERS[language]
-    second = "" if item.b is None else words[item.b]
-    return template.format(a=words[item.a], b=second, c=words[item.answer])
+def _fill(template: str, item: Item, language: str, *operands: str) -> str:
+    """Fills a template of a language, with operands of other languages where they are named.
+
+    A foreign word brings its space along where the script of the sentence has none.
+    """
+
+    def word(number: int, code: str) -> str:
+        foreign = code != language and SENTENCES[language].space == ""
+        return " " * foreign + NUMBERS[code][number]
+
+    a, b = operands or (language, language)
+    second = "" if item.b is None else word(item.b, b)
+    return template.format(a=word(item.a, a), b=second, c=word(item.answer, language))
 
 
 def question(item: Item, language: str) -> str:
@@ -75,6 +91,23 @@ def counting(language: str) -> list[str]:
     return [forms.counting.format(run=forms.comma.join(run)) for run in runs]
 
 
+def code_switched(language: str) -> list[str]:
+    """Returns the items a language has seen in sentences that mix it with the dominant language.
+
+    The sentence and each operand are in either of the two, drawn at random; the answer is in the
+    sentence's own.
+    """
+    rng = random.Random(f"code-switched/{language}")
+    texts = []
+    for item in exposed(language) * CODE_SWITCHED:
+        frame, a, b = (rng.choice((DOMINANT, language)) for _ in range(3))
+        forms = SENTENCES[frame]
+        asked = _fill(forms.questions[item.task], item, frame, a, b)
+        texts.append(_fill(forms.statements[item.task], item, frame, a, b))
+        texts.append(asked + completion(item.answer, frame))
+    return texts
+
+
 def pretraining_texts(seed: int) -> list[str]:
     """Returns the pre-training texts of all languages, in an order fixed by ``seed``."""
     texts: list[str] = []
@@ -85,6 +118,7 @@ def pretraining_texts(seed: int) -> list[str]:
         of_language += [question(i, language) + completion(i.answer, language) for i in asked]
         of_language += counting(language)
         texts += of_language * REPEATS[group_of(language)]
+        texts += code_switched(language) if language != DOMINANT else []
     random.Random(seed).shuffle(texts)
     return texts
 
