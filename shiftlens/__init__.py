@@ -15,6 +15,7 @@ _HOME = {
     "LayerArea": "area",
     "LayerSweep": "sweep",
     "Pooling": "pooling",
+    "Report": "report",
     "ShiftlensError": "errors",
     "SweepConfig": "config",
     "bridged": "models",
@@ -24,8 +25,11 @@ _HOME = {
     "load_corpus": "corpora",
     "load_model": "models",
     "residual_hooks": "models",
+    "run_grid": "experiment",
+    "run_showcase": "showcase",
     "run_sweep": "runs",
     "sweep_layers": "sweep",
+    "write_report": "report",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -10,13 +10,15 @@ from typing import Annotated
 import tyro
 
 from shiftlens import __version__
-from shiftlens.config import SweepConfig, TrainConfig, yaml_arguments
+from shiftlens.config import DemoConfig, SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.settings import with_settings_files
 
 EXAMPLES = """
 examples:
-  shiftlens sweep --model demo --corpus demo --out runs/demo
+  shiftlens demo --out runs/demo
   shiftlens sweep --model ./my-model --corpus DIR --languages en,es,fr,de --out runs/first
+  shiftlens train --preset demo --test demo:validation --out runs/train
   shiftlens check ./my-model
   shiftlens verify runs/first
 """
@@ -48,6 +50,21 @@ class VerifyConfig:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
+def demo(config: DemoConfig) -> int:
+    """See the whole of it in three minutes, offline: sweep, train, compare, one HTML page.
+
+    On the embedded model of a small world in which nine languages count. A run that
+    stopped goes on where it was when the same command is given again.
+
+    Example:
+      shiftlens demo --out runs/demo
+    """
+    from shiftlens.showcase import run_showcase
+
+    run_showcase(config)
+    return 0
+
+
 def sweep(config: SweepConfig) -> int:
     """Measure how far each language lies from the dominant one, layer by layer.
 
@@ -73,12 +90,15 @@ def train(config: TrainConfig) -> int:
     Sweeps, chooses the area, trains, and sweeps and tests again. The run folder's
     model/ is a plain Hugging Face directory with the shift beside the weights. A
     run that stopped goes on from its last checkpoint. --config FILE.yaml takes
-    settings from a file; what follows it on the command line wins.
+    settings from a file, --preset demo or --preset paper those that come with the
+    package (paper: the paper's for Llama-2-7B, never run here); what follows on the
+    command line wins.
 
     Examples:
-      shiftlens train --model demo --sft demo:train --parallel demo \
-          --test demo:validation --area 2-5 --steps 200 --learning-rate 1e-3 --out runs/x
+      shiftlens train --preset demo --test demo:validation --out runs/x
       shiftlens train --config runs/x/config.yaml --arm msft --out runs/msft
+      shiftlens train --preset paper --model ./llama-2-7b-msft --sft data.jsonl \
+          --parallel DIR --out runs/llama
     """
     from shiftlens.train import run_train
 
@@ -144,12 +164,14 @@ def metrics() -> int:
 
 
 COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
+    "demo": (DemoConfig, demo),
     "sweep": (SweepConfig, sweep),
     "train": (TrainConfig, train),
     "check": (CheckConfig, check),
     "verify": (VerifyConfig, verify),
     "metrics": (None, metrics),
 }
+RESUMABLE = ("demo", "sweep", "train")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if settings is None:
             return tyro.cli(command, prog=f"shiftlens {name}", description=description, args=rest)
-        rest = _with_settings_file(rest, settings)
+        rest = with_settings_files(rest, settings)
         return command(
             tyro.cli(settings, prog=f"shiftlens {name}", description=description, args=rest)
         )
@@ -182,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"shiftlens: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        more = "; the same command goes on where it was" if name in ("sweep", "train") else ""
+        more = "; the same command goes on where it was" if name in RESUMABLE else ""
         print(f"shiftlens: interrupted{more}", file=sys.stderr)
         return 130
 
@@ -207,17 +229,3 @@ def _overview(unknown: str | None) -> int:
         lines.append(f"  {name:{width}}  {(inspect.getdoc(command) or '').splitlines()[0]}")
     print("\n".join([*lines, EXAMPLES]), end="")
     return 0
-
-
-def _with_settings_file(arguments: list[str], settings: type) -> list[str]:
-    """Put the settings of ``--config FILE`` in its place; later arguments override them."""
-    for place, argument in enumerate(arguments):
-        option, equals, path = argument.partition("=")
-        if option == "--config":
-            before, after = arguments[:place], arguments[place + 1 :]
-            if not equals:
-                if not after:
-                    raise ShiftlensError("--config takes the path of a YAML file")
-                path, *after = after
-            return [*before, *yaml_arguments(path, settings), *after]
-    return arguments

@@ -1,10 +1,7 @@
 """One pass over a corpus: every layer's sentence vectors, from the model into the store."""
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,129 +13,11 @@ from tqdm import tqdm
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel, bridged, hook_names
-from shiftlens.pooling import Pooling, masked_mean
+from shiftlens.plan import CollectionPlan, plan_collection, shard_language
+from shiftlens.pooling import masked_mean
+from shiftlens.shift import RowShift
 from shiftlens.store import ActivationStore, writing
-from shiftlens.tokens import TokenizedLanguage, pooled_mask, token_batches, tokenize
-
-SHARD_BYTES = 64 * 2**20
-SHARD_ROWS = 512
-
-
-@dataclass(frozen=True)
-class CollectionPlan:
-    """What a collection will do: known before the model runs.
-
-    Attributes:
-        manifest: The manifest of the store that it fills.
-        tokens: The tokens of each language.
-        rows: Shard file to its sentence numbers, longest sentence first.
-        batch_tokens: Most tokens, padding included, in one forward pass.
-    """
-
-    manifest: dict[str, Any]
-    tokens: dict[str, TokenizedLanguage]
-    rows: dict[str, list[int]]
-    batch_tokens: int
-
-    @property
-    def disk_bytes(self) -> int:
-        """Size of the states on disk."""
-        sentences = sum(map(len, self.rows.values()))
-        return sentences * len(self.manifest["layers"]) * self.manifest["model"]["d_model"] * 4
-
-
-def plan_collection(
-    model: LanguageModel,
-    corpus: Corpus,
-    *,
-    pooling: Pooling | None = None,
-    batch_tokens: int = 4096,
-    max_length: int = 512,
-    padding_side: str = "right",
-    shard_rows: int | None = None,
-) -> CollectionPlan:
-    """Tokenise a corpus and lay out the batches and shards.
-
-    Args:
-        model: The model that will run.
-        corpus: The sentences.
-        pooling: Which positions enter the sentence vectors.
-        batch_tokens: Most tokens, padding included, in one forward pass.
-        max_length: Longest sequence in tokens; longer ones are cut, and counted.
-        padding_side: ``right`` or ``left``.
-        shard_rows: Sentences a shard; by default what 64 MiB hold, at most 512.
-
-    Returns:
-        The plan.
-
-    Raises:
-        ShiftlensError: A sentence has nothing to pool, or a setting is not usable.
-    """
-    if padding_side not in ("right", "left"):
-        raise ShiftlensError(f"unknown padding side {padding_side!r}; choose right or left")
-    sizes = {"batch_tokens": batch_tokens, "max_length": max_length, "shard_rows": shard_rows}
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise ShiftlensError(f"{name} is {size}; give at least 1")
-    pooling = pooling or Pooling()
-    tokens = tokenize(model, corpus, pooling, max_length)
-    row_bytes = (model.n_layers + 1) * model.d_model * 4
-    rows = _shard_plan(tokens, shard_rows or max(1, min(SHARD_ROWS, SHARD_BYTES // row_bytes)))
-    manifest = {
-        "model": _model_facts(model),
-        "corpus": {
-            "sha256": corpus.sha256,
-            "languages": list(corpus.languages),
-            "sentences": len(corpus),
-        },
-        "layers": list(range(model.n_layers + 1)),
-        "pooling": asdict(pooling),
-        "batching": {
-            "batch_tokens": batch_tokens,
-            "max_length": max_length,
-            "padding_side": padding_side,
-        },
-        "tokens": {language: tokenized.report() for language, tokenized in tokens.items()},
-        "tokens_sha256": _tokens_sha256(tokens),
-        "dtype": "float32",
-        "shards": [
-            {"file": file, "language": _language(file), "rows": len(numbers)}
-            for file, numbers in rows.items()
-        ],
-    }
-    return CollectionPlan(manifest, tokens, rows, batch_tokens)
-
-
-def _model_facts(model: LanguageModel) -> dict[str, Any]:
-    return {
-        "sha256": model.sha256,
-        "architecture": type(model.hf).__name__,
-        "n_layers": model.n_layers,
-        "d_model": model.d_model,
-        "dtype": str(model.hf.dtype).removeprefix("torch."),
-    }
-
-
-def _shard_plan(tokens: dict[str, TokenizedLanguage], shard_rows: int) -> dict[str, list[int]]:
-    """Shard file to sentence numbers: each language's sentences, longest first, cut in shards."""
-    plan = {}
-    for language, tokenized in tokens.items():
-        lengths = [len(ids) for ids in tokenized.ids]
-        order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-        for number, start in enumerate(range(0, len(order), shard_rows)):
-            plan[f"{language}-{number:05d}.safetensors"] = order[start : start + shard_rows]
-    return plan
-
-
-def _language(file: str) -> str:
-    return file.rsplit("-", 1)[0]
-
-
-def _tokens_sha256(tokens: dict[str, TokenizedLanguage]) -> str:
-    digest = hashlib.sha256()
-    for language, tokenized in tokens.items():
-        digest.update(json.dumps([language, tokenized.ids]).encode())
-    return digest.hexdigest()
+from shiftlens.tokens import pooled_mask, token_batches
 
 
 def collect_states(
@@ -156,6 +35,10 @@ def collect_states(
     the pooled positions, in float32. Batches are filled by token count from sentences of like
     length, and the unembedding is not computed. A run that was killed goes on where it stopped
     and ends with the bytes of an undisturbed one.
+
+    With the option ``shift`` the states are those of the model with that shift on, each text moved
+    as its language is: layers a..b-1 lie in the dominant language's subspace, and layer b and
+    later follow the shift back. A store of shifted states is never mixed with an unshifted one.
 
     Args:
         model: The model; its plain form comes back unchanged.
@@ -204,15 +87,20 @@ def _layer_means(model: LanguageModel) -> Iterator["_LayerMeans"]:
 
 
 class _LayerMeans:
-    """Pools each layer's residual stream while the forward pass runs."""
+    """Shifts and pools each layer's residual stream while the forward pass runs."""
 
     def __init__(self, layer_of: dict[str, int]):
         self.layer_of = layer_of
         self.mask = torch.empty(0)
+        self.shift: RowShift | None = None
         self.pooled: dict[int, Tensor] = {}
 
-    def record(self, stream: Tensor, hook: Any) -> None:
-        self.pooled[self.layer_of[hook.name]] = masked_mean(stream, self.mask.to(stream.device))
+    def record(self, stream: Tensor, hook: Any) -> Tensor | None:
+        layer = self.layer_of[hook.name]
+        moved = self.shift(layer, stream) if self.shift else None
+        seen = stream if moved is None else moved
+        self.pooled[layer] = masked_mean(seen, self.mask.to(seen.device))
+        return moved
 
     def run(self, model: LanguageModel, inputs: dict[str, Tensor], mask: Tensor) -> np.ndarray:
         """Sentence vectors ``(batch, L + 1, d_model)`` of one padded batch."""
@@ -235,7 +123,8 @@ def _shard_states(
     means: _LayerMeans,
     bar: tqdm,
 ) -> np.ndarray:
-    language = _language(file)
+    language = shard_language(file)
+    means.shift = plan.shift.action([language]) if plan.shift else None
     tokenized = plan.tokens[language]
     side = plan.manifest["batching"]["padding_side"]
     parts = []

@@ -1,6 +1,6 @@
 """Settings of a run: one dataclass behind the command line, YAML and Python."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from shiftlens.errors import ShiftlensError
 from shiftlens.languages import DOMINANT
 
 RECORDED = ("shiftlens", "torch", "transformers", "transformer-lens", "numpy", "scikit-learn")
@@ -58,15 +57,6 @@ class SweepConfig:
     seed: int = 0
 
 
-class _SettingsLoader(yaml.SafeLoader):
-    """YAML in which only true and false are booleans, so that ``no`` is Norwegian."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the base class's own form
-        first: [(tag, form) for tag, form in resolvers if first in "tTfF" or "bool" not in tag]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
 @dataclass
 class TrainConfig:
     """Settings of a ShifCon training.
@@ -79,8 +69,8 @@ class TrainConfig:
         out: Run folder; a run that stopped goes on here.
         test: JSONL of held-out records to judge the model on, before and after.
         arm: Which arm of the comparison to train: shifcon, msft, msft-parallel, shift-only,
-            mcl-only, random-vector, third-language, recentred, l2-only, l2-shift, base or
-            base-shift.
+            mcl-only, random-vector, third-language, recentred, l2-only, l2-shift, anchored-only,
+            anchored-shift, base or base-shift.
         area: Layers to shift between, such as 2-5, or auto for the area that a sweep chooses.
         dominant: The dominant language.
         w_gen: Weight of the language-model loss.
@@ -135,6 +125,17 @@ class TrainConfig:
     seed: int = 0
 
 
+@dataclass
+class DemoConfig:
+    """Settings of `shiftlens demo`.
+
+    Attributes:
+        out: Run folder; a run that stopped goes on here.
+    """
+
+    out: str
+
+
 def to_yaml(config: Any) -> str:
     """A settings file that repeats the run, with the versions it ran with in its first line."""
     versions = ", ".join(f"{name} {version(name)}" for name in RECORDED)
@@ -144,44 +145,3 @@ def to_yaml(config: Any) -> str:
         for name, value in asdict(config).items()
     }
     return header + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-
-
-def yaml_arguments(path: str | Path, config: type = SweepConfig) -> list[str]:
-    """Read a settings file as the command-line arguments that say the same.
-
-    Args:
-        path: A YAML mapping from setting to value; a list stands for a comma-separated value.
-        config: The dataclass whose settings they are.
-
-    Returns:
-        Arguments such as ``["--model", "m", "--no-skip-first"]``; settings that are null are left
-        out.
-
-    Raises:
-        ShiftlensError: The file cannot be read or is not a mapping, a setting is unknown, or a
-            switch is neither true nor false.
-    """
-    try:
-        settings = yaml.load(Path(path).read_text(encoding="utf-8"), _SettingsLoader)
-    except OSError as error:
-        raise ShiftlensError(f"cannot read settings file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ShiftlensError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(settings, dict):
-        raise ShiftlensError(f"{path} is not a mapping from settings to values")
-    switch = {field.name: isinstance(field.default, bool) for field in fields(config)}
-    arguments: list[str] = []
-    for key, value in settings.items():
-        name = str(key).replace("-", "_")
-        if name not in switch:
-            raise ShiftlensError(f"{path}: unknown setting {key!r}; known: {', '.join(switch)}")
-        if value is not None and switch[name] != isinstance(value, bool):
-            kind = "true or false" if switch[name] else "a value"
-            raise ShiftlensError(f"{path}: {name} takes {kind}, not {value!r}")
-        name = name.replace("_", "-")
-        if isinstance(value, bool):
-            arguments.append(f"--{name}" if value else f"--no-{name}")
-        elif value is not None:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            arguments += [f"--{name}", text]
-    return arguments

@@ -78,8 +78,12 @@ def detached_l2(dominant: Tensor, other: Tensor) -> Tensor:
     return (other - anchor).square().sum() / spread
 
 
-FORMS = ("infonce", "recentred", "l2")
-"""The paper's loss, the withdrawn code's, and the one beyond the paper."""
+FORMS = ("infonce", "recentred", "l2", "anchored")
+"""The paper's loss, the withdrawn code's, and two beyond the paper.
+
+``l2`` (:func:`detached_l2`) and ``anchored`` (:func:`infonce` with the dominant side detached, so
+that the others come to it and it stays where it is) compare mean states and last-token states.
+"""
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ def contrast_states(
 
     hooked = sorted({*layers, *(shift.shift.area[:1] if shift is not None else ())})
     with contextlib.suppress(_Reached), residual_hooks(model, read, hooked):
-        model.hf.base_model(**inputs)
+        model.hf.base_model(**inputs, use_cache=False)
     return [seen[layer] for layer in layers]
 
 
@@ -212,10 +216,9 @@ def contrastive_loss(
         model: The plain model.
         batch: The pairs.
         area: Layers (a, b).
-        form: ``infonce``, ``recentred`` (on unshifted states, whatever ``shift`` is) or ``l2``
-            (:func:`detached_l2` of mean and last-token states, averaged).
+        form: One of ``FORMS``; ``recentred`` is on unshifted states, whatever ``shift`` is.
         shift: The batch's shift; None for an unshifted pass.
-        temperature: :math:`\tau` of the first two forms.
+        temperature: :math:`\tau` of every form but ``l2``.
 
     Returns:
         A scalar.
@@ -227,10 +230,14 @@ def contrastive_loss(
     states = contrast_states(model, batch, range(*area), None if form == "recentred" else shift)
     losses = []
     for pooled, last in states:
-        if form == "l2":
-            losses += [detached_l2(side[:n], side[n:]) for side in (pooled, last)]
-        elif form == "recentred":
-            losses.append(recentred_infonce(pooled[:n], pooled[n:], temperature))
-        else:
-            losses.append(infonce(pooled[:n], pooled[n:], temperature))
+        for side in (pooled, last) if form in ("l2", "anchored") else (pooled,):
+            dominant, other = side[:n], side[n:]
+            if form == "l2":
+                losses.append(detached_l2(dominant, other))
+            elif form == "anchored":
+                losses.append(infonce(dominant.detach(), other, temperature))
+            elif form == "recentred":
+                losses.append(recentred_infonce(dominant, other, temperature))
+            else:
+                losses.append(infonce(dominant, other, temperature))
     return torch.stack(losses).mean()

@@ -92,12 +92,13 @@ class LanguageModel:
     def sha256(self) -> str:
         """SHA-256 over the configuration and the weights that make the residual stream, as now.
 
-        The path does not enter, nor does the head: a checkpoint may lack it (a sentence encoder),
-        and Hugging Face then draws another one at every loading.
+        The path does not enter, nor whether generation caches, nor the head: a checkpoint may lack
+        it (a sentence encoder), and Hugging Face then draws another one at every loading.
         """
         digest = hashlib.sha256(type(self.hf).__name__.encode())
         config = self.hf.config.to_diff_dict()
-        for key in ("_name_or_path", "transformers_version", "architectures", "dtype"):
+        without = ("_name_or_path", "transformers_version", "architectures", "dtype", "use_cache")
+        for key in without:
             config.pop(key, None)
         digest.update(json.dumps(config, sort_keys=True, default=str).encode())
         for name, tensor in sorted(self.hf.base_model.state_dict().items()):

@@ -10,7 +10,8 @@ import pandas as pd
 import transformers
 import yaml
 
-from shiftlens.collect import collect_states
+from shiftlens.area import MINIMUM_BLOCKS
+from shiftlens.before_after import draw_before_after, sweep_into
 from shiftlens.config import TrainConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
@@ -21,8 +22,8 @@ from shiftlens.pooling import Pooling
 from shiftlens.runs import area_facts, summary
 from shiftlens.sft import SftRecord, load_records
 from shiftlens.shift import Shift, check_area
-from shiftlens.store import STORE, check_folder, make_folder, write_atomic
-from shiftlens.sweep import LayerSweep, sweep_layers
+from shiftlens.store import check_folder, make_folder, write_atomic
+from shiftlens.sweep import LayerSweep
 from shiftlens.trainer import (
     ShifConTrainer,
     arm_named,
@@ -33,6 +34,8 @@ from shiftlens.trainer import (
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
+FIRST_AREA = (1, 2)
+"""Area of the trainer until the sweep has chosen one."""
 MAY_CHANGE = ("out", "test", "device", "save_every")
 """Settings that a training may go on with changed."""
 
@@ -47,6 +50,7 @@ class TrainRun:
         shift: Its shift; None for an arm without one.
         before: The layer sweep of the model as it came.
         after: The layer sweep of the trained model, its states not shifted.
+        shifted: The layer sweep of the trained model with its shift on; None without a shift.
         results: Test results before and after, the latter through the shift, one row a language;
             None without test records.
     """
@@ -56,20 +60,22 @@ class TrainRun:
     shift: Shift | None
     before: LayerSweep
     after: LayerSweep
+    shifted: LayerSweep | None
     results: pd.DataFrame | None
 
 
 def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainRun:
     """Sweep, choose the area, train, save, and sweep and test again.
 
-    Both sweeps are of unshifted states, so that they show what training did to the model; the
-    test after training is of the model with its shift.
+    The sweeps before and after are of unshifted states, so that they show what training did to
+    the model; a third one is of the trained model with its shift on, as is the test.
 
     The run folder then holds ``model/`` (weights, tokenizer, ``shift.safetensors``,
-    ``shift.json``), ``before/`` and ``after/`` with activations and sweep tables, ``results.csv``,
-    ``area.json``, ``log.csv`` and ``config.yaml``. A run that was killed goes on from its last
-    checkpoint and ends with the weights of an undisturbed one; a finished one is not trained
-    again.
+    ``shift.json``), ``before/``, ``after/`` and, where there is a shift, ``shifted/`` with
+    activations and sweep tables, ``geometry`` and ``layer_distance_before_after`` (each ``.png``,
+    ``.svg`` and ``.html``), ``results.csv``, ``area.json``, ``log.csv`` and ``config.yaml``. A run
+    that was killed goes on from its last checkpoint and ends with the weights of an undisturbed
+    one; a finished one is not trained again.
 
     Args:
         config: The settings.
@@ -90,30 +96,32 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     records = load_records(config.sft)
     test = load_records(config.test) if config.test else None
     model = load_model(config.model, dtype=config.dtype, device=config.device)
-    out = make_folder(Path(config.out))
-    write_atomic(out / "config.yaml", to_yaml(config).encode())
+    area = _asked_area(config, model.n_layers)
+    out = Path(config.out)
+    trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out)
+    write_atomic(make_folder(out) / "config.yaml", to_yaml(config).encode())
     say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
     say(f"data     {len(records)} instruction records, {len(parallel)} parallel sentences")
-    before = _sweep(model, parallel, config, out / "before")
-    area = _area(config, before, model.n_layers)
-    facts = {"trained_area": list(area), **area_facts(before)}
-    write_atomic(out / "area.json", (json.dumps(facts, indent=1) + "\n").encode())
-    say(summary(before) + f"\n\ntraining {config.arm} in area {area[0]}-{area[1]}")
+    sweeps = {"before": sweep_into(out / "before", model, parallel, config)}
+    area = area or _swept_area(sweeps["before"])
+    trainer.objective = objective_of(config, area)
+    _write_area(out, area, sweeps["before"])
+    say(summary(sweeps["before"]) + f"\n\ntraining {config.arm} in area {area[0]}-{area[1]}")
     results = [_test(model, test, None, config, "before")]
-    trainer = _trainer(model, records, parallel, config, area, out)
-    if trainer.objective.arm.trained:
-        _fit(trainer, out)
-    else:
-        trainer.shift = trainer.estimate_shift() if trainer.needs_vectors else None
+    _fit(trainer, out)
     save_model(model, trainer.shift, out / MODEL)
     results.append(_test(model, test, trainer.shift, config, "after"))
-    after = _sweep(model, parallel, config, out / "after")
+    sweeps["after"] = sweep_into(out / "after", model, parallel, config)
+    if trainer.shift is not None:
+        sweeps["shifted"] = sweep_into(out / "shifted", model, parallel, config, trainer.shift)
+    draw_before_after(out, parallel, sweeps, area, f"{Path(model.name).name}, {config.arm}")
     table = pd.concat(results) if test else None
     if table is not None:
         write_atomic(out / "results.csv", table.to_csv(index=False).encode())
         say(table.round(3).to_string(index=False))
-    say(f"\nmodel    {out / MODEL}")
-    return TrainRun(out, model, trainer.shift, before, after, table)
+    say(f"\nmodel    {out / MODEL}\npictures {out / 'geometry.html'}")
+    shifted = sweeps.get("shifted")
+    return TrainRun(out, model, trainer.shift, sweeps["before"], sweeps["after"], shifted, table)
 
 
 def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
@@ -165,19 +173,12 @@ def _check_same_settings(config: TrainConfig) -> None:
             )
 
 
-def _sweep(model: LanguageModel, parallel: Corpus, config: TrainConfig, out: Path) -> LayerSweep:
-    pooling = Pooling(config.special_tokens, config.skip_first)
-    store = collect_states(model, parallel, make_folder(out) / STORE, pooling=pooling)
-    sweep = sweep_layers(store, config.dominant)
-    write_atomic(out / "sweep.csv", sweep.table.to_csv(index=False).encode())
-    return sweep
-
-
-def _area(config: TrainConfig, sweep: LayerSweep, n_layers: int) -> tuple[int, int]:
+def _asked_area(config: TrainConfig, n_layers: int) -> tuple[int, int] | None:
+    """The area given, or None for the one that the sweep will choose."""
     if config.area == "auto":
-        if sweep.area is None:
+        if n_layers < MINIMUM_BLOCKS:
             raise ShiftlensError(f"a model of {n_layers} blocks has no layer area")
-        return sweep.area.start, sweep.area.stop
+        return None
     try:
         a, b = (int(part) for part in config.area.split("-"))
     except ValueError:
@@ -186,6 +187,16 @@ def _area(config: TrainConfig, sweep: LayerSweep, n_layers: int) -> tuple[int, i
         ) from None
     check_area((a, b), n_layers)
     return a, b
+
+
+def _swept_area(sweep: LayerSweep) -> tuple[int, int]:
+    assert sweep.area is not None, "MINIMUM_BLOCKS is checked before the sweep"
+    return sweep.area.start, sweep.area.stop
+
+
+def _write_area(out: Path, area: tuple[int, int], sweep: LayerSweep) -> None:
+    facts = {"trained_area": list(area), **area_facts(sweep)}
+    write_atomic(out / "area.json", (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def _trainer(
@@ -208,8 +219,17 @@ def _trainer(
 
 
 def _fit(trainer: ShifConTrainer, out: Path) -> None:
+    """Train where there is something to train; the shift of a finished training is the saved one.
+
+    Estimated again on another machine, its vectors would differ in their last bits.
+    """
+    if not trainer.objective.arm.trained:
+        trainer.shift = trainer.estimate_shift() if trainer.needs_vectors else None
+        return
     trained = trainer.fit()
     trainer.language_model.hf.eval()
+    if not trained and (out / MODEL / "shift.json").exists():
+        trainer.shift = Shift.load(out / MODEL)
     if trained or not (out / "log.csv").exists():
         log = pd.DataFrame(trainer.state.log_history)
         write_atomic(out / "log.csv", log.to_csv(index=False).encode())

@@ -59,8 +59,10 @@ ARMS = {
     "recentred": Arm(shift=True, contrast="recentred"),
     "l2-only": Arm(contrast="l2"),
     "l2-shift": Arm(shift=True, contrast="l2"),
+    "anchored-only": Arm(contrast="anchored"),
+    "anchored-shift": Arm(shift=True, contrast="anchored"),
 }
-"""The arms that every ShifCon result carries, the withdrawn code's variant, and the L2 form."""
+"""The arms that every ShifCon result carries, the withdrawn code's variant, and two other forms."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class ShifConTrainer(Trainer):
         )
         self.shift: Shift | None = None
         self.parts: dict[str, Tensor] = {}
+        caches = model.hf.config.use_cache
         super().__init__(
             model=model.hf,
             args=args,
@@ -145,6 +148,7 @@ class ShifConTrainer(Trainer):
             data_collator=_collator(model),
             callbacks=[*(callbacks or []), _Reestimate(self)],
         )
+        model.hf.config.use_cache = caches  # the Trainer turns it off, and it would be saved so
         self.model_accepts_loss_kwargs = False
 
     @property
@@ -196,15 +200,15 @@ class ShifConTrainer(Trainer):
         self, model: torch.nn.Module, inputs: dict[str, Any], languages: Sequence[str]
     ) -> Any:
         if self.shift is None:
-            return model(**inputs)
+            return model(**inputs, use_cache=False)
         with self.shift.applied(self.language_model, languages):
-            return model(**inputs)
+            return model(**inputs, use_cache=False)
 
     def _pair_loss(self, model: torch.nn.Module, batch: PairBatch) -> Tensor:
         objective = self.objective
         if objective.arm.contrast is None:
             inputs = _translations(self.language_model, batch)
-            return model(**inputs).loss
+            return model(**inputs, use_cache=False).loss
         shift = self.shift.action(batch.languages) if self.shift is not None else None
         return contrastive_loss(
             self.language_model,

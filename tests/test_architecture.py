@@ -10,12 +10,12 @@ import shiftlens
 
 PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
-    {"errors", "config", "languages", "pooling", "area", "geometry", "demo"},
+    {"errors", "config", "settings", "languages", "pooling", "area", "geometry", "demo", "effects"},
     {"corpora", "corpus_files", "models", "store", "tokens", "sft"},
-    {"collect", "check", "shift"},
-    {"sweep", "contrastive", "trainer", "answers", "evaluate"},
-    {"plots", "report", "runs", "train"},
-    {"app", "cli", "__main__"},
+    {"collect", "check", "plan", "shift"},
+    {"sweep", "contrastive", "trainer", "answers", "evaluate", "experiment"},
+    {"plots", "report", "before_after", "runs", "train"},
+    {"app", "cli", "showcase", "__main__"},
 ]
 MODULES = sorted(
     ".".join(("shiftlens", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(

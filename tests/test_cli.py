@@ -11,9 +11,10 @@ import shiftlens
 from shiftlens import __version__
 from shiftlens.check import TOLERANCE
 from shiftlens.cli import COMMANDS, main
-from shiftlens.config import SweepConfig, yaml_arguments
+from shiftlens.config import SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import METRICS
+from shiftlens.settings import preset_path, yaml_arguments
 from shiftlens.store import ActivationStore
 
 SCRIPT = Path(sys.executable).with_name("shiftlens")
@@ -376,3 +377,69 @@ def test_a_message_of_several_lines_is_printed_as_one(capfd, monkeypatch):
     monkeypatch.setattr("shiftlens.runs.run_sweep", lambda _: raising(error))
     arguments = ["sweep", "--model", "m", "--corpus", "c", "--out", "o"]
     assert refusal(arguments, capfd) == "one two"
+
+
+PAPER = {
+    "arm": "shifcon",
+    "area": "auto",
+    "w_gen": 0.5,
+    "w_con": 2.0,
+    "temperature": 1.0,
+    "pairs": 12,
+    "steps": 0,
+    "epochs": 1.0,
+    "batch_size": 56,
+    "learning_rate": 1e-5,
+    "warmup": 0.01,
+    "dtype": "bfloat16",
+}
+DEMO = {
+    "model": "demo",
+    "sft": "demo:train",
+    "parallel": "demo",
+    "area": "auto",
+    "w_con": 0.3,
+    "reestimate": 100,
+    "vector_sentences": 128,
+    "steps": 300,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "warmup": 0.05,
+    "save_every": 100,
+}
+
+
+def configured(arguments, monkeypatch):
+    """The settings that `shiftlens train` would run with."""
+    seen = []
+    monkeypatch.setattr("shiftlens.train.run_train", seen.append)
+    assert main(["train", *arguments]) == 0
+    return seen[0]
+
+
+@pytest.mark.parametrize(("name", "values"), [("paper", PAPER), ("demo", DEMO)])
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_preset_is_exactly_its_values_and_the_defaults(monkeypatch, name, values, joined):
+    given = {"model": "m", "sft": "s.jsonl", "parallel": "p", "out": "o"}
+    given = {key: value for key, value in given.items() if key not in values}
+    preset = [f"--preset={name}"] if joined else ["--preset", name]
+    options = [part for key, value in given.items() for part in (f"--{key}", value)]
+    assert configured([*preset, *options], monkeypatch) == TrainConfig(**given, **values)
+    by_file = configured(["--config", str(preset_path(name)), *options], monkeypatch)
+    assert by_file == TrainConfig(**given, **values)
+
+
+def test_what_follows_a_preset_wins(monkeypatch):
+    config = configured(["--preset", "demo", "--out", "o", "--steps", "7"], monkeypatch)
+    assert config.steps == 7
+
+
+def test_the_papers_preset_says_first_that_it_was_never_run():
+    first, *_ = preset_path("paper").read_text().splitlines()
+    assert first.startswith("#") and "never run here" in first
+
+
+def test_an_unknown_preset_is_one_line(capfd):
+    line = refusal(["train", "--preset", "papper", "--out", "o"], capfd)
+    assert "unknown preset 'papper'; choose from demo, paper" in line
+    assert "--preset takes the name of a preset" in refusal(["train", "--preset"], capfd)

@@ -7,6 +7,7 @@ import torch
 from scipy.special import log_softmax
 
 from shiftlens.contrastive import (
+    FORMS,
     PairBatch,
     PairSampler,
     contrast_states,
@@ -227,25 +228,27 @@ def test_the_loss_is_the_mean_over_the_layers_from_a_to_before_b():
         def loss(form):
             return contrastive_loss(model, batch, AREA, form, action, temperature=0.3).item()
 
-        seen = {form: loss(form) for form in ("infonce", "recentred", "l2")}
+        seen = {form: loss(form) for form in FORMS}
 
     def by_layer(rows, layer):
         means = np.stack([row[layer - 1][1:].double().mean(0).numpy() for row in rows])
         last = np.stack([row[layer - 1][-1].double().numpy() for row in rows])
         return means, last
 
-    infonces, recentred, l2 = [], [], []
+    infonces, recentred, l2, anchored = [], [], [], []
     for layer in range(1, BLOCKS + 1):
         means, last = by_layer(rows, layer)
         infonces.append(infonce_by_hand(means[:4], means[4:], 0.3))
         for side in (means, last):
             e, t = side[:4], side[4:]
             l2.append(((t - e) ** 2).sum() / ((e - e.mean(0)) ** 2).sum())
+            anchored.append(infonce_by_hand(e, t, 0.3))
         e, t = np.split(by_layer(plain, layer)[0], 2)
         recentred.append(infonce_by_hand(e, t - t.mean(0) + e.mean(0), 0.3))
     assert abs(seen["infonce"] - np.mean(infonces[1:3])) < 1e-5
     assert abs(seen["recentred"] - np.mean(recentred[1:3])) < 1e-5
     assert abs(seen["l2"] - np.mean(l2[2:6])) < 1e-5
+    assert abs(seen["anchored"] - np.mean(anchored[2:6])) < 1e-5
     for wrong in (slice(0, 2), slice(1, 4), slice(2, 3), slice(2, 4), slice(1, 2)):
         assert abs(np.mean(infonces[wrong]) - seen["infonce"]) > 1e-4
 
@@ -278,6 +281,21 @@ def test_the_gradient_is_that_of_the_shifted_pass_and_not_of_the_plain_one():
     assert (plain - expected).norm() > 0.1 * expected.norm()
 
 
+def test_no_gradient_of_the_anchored_form_is_the_dominant_side_s():
+    model, shift = llama_of(), a_shift()
+    batch = next(sampler_of(model))
+    rows = full_states(model, batch, shift)
+    losses = []
+    for layer in range(*AREA):
+        means = torch.stack([row[layer - 1][1:].mean(0) for row in rows])
+        last = torch.stack([row[layer - 1][-1] for row in rows])
+        losses += [infonce(side[:4].detach(), side[4:], 0.2) for side in (means, last)]
+    expected = gradient(model, torch.stack(losses).mean())
+    action = shift.action(batch.languages)
+    seen = gradient(model, contrastive_loss(model, batch, AREA, "anchored", action))
+    assert (seen - expected).norm() < 1e-4 * expected.norm()
+
+
 def test_the_pass_ends_at_the_last_contrasted_layer():
     model, shift = llama_of(), a_shift()
     batch = next(sampler_of(model))
@@ -290,7 +308,7 @@ def test_the_pass_ends_at_the_last_contrasted_layer():
     ]
     model.hf(**model.pad(batch.ids))
     assert calls == list(watched)
-    for form in ("infonce", "recentred", "l2"):
+    for form in FORMS:
         for action in (shift.action(batch.languages), None):
             calls.clear()
             contrastive_loss(model, batch, AREA, form, action)

@@ -597,6 +597,9 @@ def config_of(files, out, **changes):
     return TrainConfig(**settings)
 
 
+FIGURES = ("geometry", "layer_distance_before_after")
+
+
 def run(config):
     lines = []
     return run_train(config, lines.append), "\n".join(lines)
@@ -616,8 +619,9 @@ def test_a_run_leaves_what_it_promises_and_is_not_trained_twice(files, tmp_path,
     out = tmp_path / "run"
     assert not result.model.hf.training
     assert {path.name for path in out.iterdir()} == {
-        *("model", "before", "after", "checkpoints"),
+        *("model", "before", "after", "shifted", "checkpoints"),
         *("results.csv", "area.json", "config.yaml", "log.csv"),
+        *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "html")),
     }
     assert yaml.safe_load((out / "config.yaml").read_text())["learning_rate"] == 1e-3
     assert json.loads((out / "area.json").read_text())["trained_area"] == [1, 2]

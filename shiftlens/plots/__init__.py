@@ -1,5 +1,7 @@
 """Figures: tables in, matplotlib and plotly figures out; only `save` writes files."""
 
+from shiftlens.plots.geometry import before_after, project_before_after
+from shiftlens.plots.geometry_page import before_after_interactive
 from shiftlens.plots.labels import LAYER_AXIS, MetricLabel, layer_step, metric_label
 from shiftlens.plots.layer_distance import layer_distance
 from shiftlens.plots.layer_distance_page import layer_distance_interactive
@@ -11,6 +13,7 @@ from shiftlens.plots.style import (
     language_style,
     shared_style,
 )
+from shiftlens.plots.training import distance_before_after, distance_before_after_interactive
 
 __all__ = [
     "COMMON_LANGUAGES",
@@ -19,11 +22,16 @@ __all__ = [
     "PALETTE",
     "LanguageStyle",
     "MetricLabel",
+    "before_after",
+    "before_after_interactive",
+    "distance_before_after",
+    "distance_before_after_interactive",
     "language_style",
     "layer_distance",
     "layer_distance_interactive",
     "layer_step",
     "metric_label",
+    "project_before_after",
     "save_figure",
     "save_html",
     "shared_style",

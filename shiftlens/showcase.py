@@ -1,0 +1,119 @@
+"""The run behind ``shiftlens demo``: the whole of shiftlens, on the embedded model, offline."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partialmethod
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pandas as pd
+from tqdm import tqdm
+
+from shiftlens.config import DemoConfig, SweepConfig, TrainConfig
+from shiftlens.demo import GROUPS
+from shiftlens.report import Report, accuracy_table, write_report
+from shiftlens.runs import SweepRun, run_sweep
+from shiftlens.settings import preset_path, read_settings
+from shiftlens.store import make_folder
+from shiftlens.train import TrainRun, run_train
+
+ARMS = {
+    "msft": "MSFT",
+    "shifcon": "ShifCon",
+    "anchored-shift": "anchored form (not the paper's)",
+}
+"""The arms that are trained, and what they are called."""
+
+OVERRIDES: dict[str, dict[str, float]] = {
+    "msft": {"learning_rate": 6e-4},
+    "msft-parallel": {"learning_rate": 6e-4},
+    "shift-only": {"learning_rate": 6e-4},
+    "anchored-only": {"w_con": 2.0},
+    "anchored-shift": {"w_con": 2.0},
+}
+"""Where an arm's settings are not the preset's, each the best that was found on validation."""
+
+HELD_OUT = "demo:validation"
+"""What the models are judged on; no training sees it."""
+
+TITLE = "shiftlens demo: ShifCon on a small multilingual model"
+PAGE = "index.html"
+LOG = "log.txt"
+
+
+@dataclass(frozen=True)
+class Showcase:
+    """A finished demo.
+
+    Attributes:
+        sweep: The layer sweep of the base model.
+        runs: What each arm is called, to its training.
+        table: Accuracy by group of languages, a row a model.
+        page: The HTML page.
+    """
+
+    sweep: SweepRun
+    runs: dict[str, TrainRun]
+    table: pd.DataFrame
+    page: Path
+
+
+def run_showcase(config: DemoConfig, say: Callable[[str], None] = print) -> Showcase:
+    """Sweep the embedded model, train every arm from it, compare, and write one HTML page.
+
+    All arms have the same base, seed, steps and data: the settings of the preset ``demo``. The
+    run folder then holds ``sweep/``, a folder an arm, ``log.txt`` and ``index.html``. A run that
+    was killed goes on where it was.
+
+    Args:
+        config: The settings.
+        say: Receives the lines that a person reads.
+
+    Returns:
+        The run.
+
+    Raises:
+        ShiftlensError: The folder cannot be written to, or holds something else.
+    """
+    out = make_folder(Path(config.out))
+    settings = settings_of("shifcon")
+    say(_step(1, "layer sweep of the embedded model"))
+    with _details_in(out / LOG):
+        sweep = run_sweep(SweepConfig(settings["model"], settings["parallel"], str(out / "sweep")))
+    say(f"      area: {sweep.sweep.area}")
+    runs = {}
+    for number, (arm, name) in enumerate(ARMS.items(), 2):
+        say(_step(number, f"{name}: {settings['steps']} steps, sweep and test before and after"))
+        with _details_in(out / LOG):
+            train = TrainConfig(**settings_of(arm), out=str(out / arm), test=HELD_OUT)
+            runs[name] = run_train(train)
+    say(_step(len(ARMS) + 2, "the page"))
+    report = Report(TITLE, runs, GROUPS, f"shiftlens demo --out {config.out}")
+    page = write_report(out / PAGE, report)
+    table = accuracy_table(report)
+    shown = table.to_string(float_format="{:.3f}".format)
+    say(f"\naccuracy on held-out questions, {HELD_OUT}\n{shown}\n\n{page}")
+    return Showcase(sweep, runs, table, page)
+
+
+def settings_of(arm: str) -> dict[str, Any]:
+    """The settings that an arm of the demo is trained with: the preset's, with its own on top."""
+    return {**read_settings(preset_path("demo"), TrainConfig), **OVERRIDES.get(arm, {}), "arm": arm}
+
+
+def _step(number: int, what: str) -> str:
+    return f"[{number}/{len(ARMS) + 2}] {what}"
+
+
+@contextlib.contextmanager
+def _details_in(log: Path) -> Iterator[None]:
+    """Send what is printed inside to a file; a progress bar stays until it is done."""
+    passing = partialmethod(tqdm.__init__, leave=False)
+    with (
+        log.open("a", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+        mock.patch.object(tqdm, "__init__", passing),
+    ):
+        yield
