@@ -87,3 +87,16 @@ def choose_area(distance: Mapping[int, float], share: float = 0.3) -> LayerArea:
     totals = [fsum(inner[i : i + width]) for i in range(n_layers - width)]
     start = lowest[0] if contiguous else int(np.argmin(totals)) + 1
     return LayerArea(start, start + width - 1, share, lowest, contiguous)
+
+
+def parse_area(text: str) -> tuple[int, int]:
+    """The two layers of an area written as "2-5".
+
+    Raises:
+        ShiftlensError: It is not written so.
+    """
+    try:
+        a, b = map(int, text.split("-"))
+    except ValueError:
+        raise ShiftlensError(f"area {text!r} is not two layers such as 2-5 (nor auto)") from None
+    return a, b

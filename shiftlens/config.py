@@ -90,7 +90,7 @@ class TrainConfig:
         save_every: Steps between checkpoints.
         special_tokens: Pool BOS, EOS, CLS and SEP too.
         skip_first: Leave out the text's first token, an attention sink in models without BOS.
-        dtype: Number type of the model: float32, bfloat16 or float16.
+        dtype: Arithmetic of the training: float32, or bfloat16 (autocast; weights stay float32).
         device: cpu, cuda, mps, ... or auto.
         seed: Seed of everything random.
     """

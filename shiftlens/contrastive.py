@@ -46,7 +46,8 @@ def recentred_infonce(dominant: Tensor, other: Tensor, temperature: float = 1.0)
     r"""The withdrawn code's variant, for comparison.
 
     It takes states of an *unshifted* forward pass and moves the other side by the difference of
-    the two batch means, :math:`t_j \leftarrow t_j - \bar t + \bar e`, before :func:`infonce`.
+    the two batch means, :math:`t_j \leftarrow t_j - \bar t + \bar e`, before :func:`infonce`. The
+    other side is of one language: a mean over several would leave each its own offset.
 
     Args:
         dominant: Sentence vectors of the dominant texts, ``(N, d)``.
@@ -119,6 +120,7 @@ class PairSampler:
         pairs: Pairs a batch, N.
         seed: Of order and languages.
         step: Number of the next batch.
+        one_language: Draw one language a batch, not one a sentence.
     """
 
     tokens: dict[str, TokenizedLanguage]
@@ -126,6 +128,7 @@ class PairSampler:
     pairs: int
     seed: int
     step: int = 0
+    one_language: bool = False
 
     def __post_init__(self) -> None:
         sentences = len(self.tokens[self.dominant].ids)
@@ -147,7 +150,7 @@ class PairSampler:
         order = generator.permutation(sentences)
         drawn = generator.integers(len(others), size=sentences)
         rows = order[place * self.pairs : (place + 1) * self.pairs]
-        languages = [others[drawn[row]] for row in rows]
+        languages = [others[drawn[rows[0] if self.one_language else row]] for row in rows]
         self.step += 1
         sides = [(self.dominant, row) for row in rows] + list(zip(languages, rows, strict=True))
         return PairBatch(

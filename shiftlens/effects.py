@@ -159,7 +159,7 @@ def window_gains(
 
     Returns:
         One row a window: ``area, mean, low, high, seeds`` of the paired gain, ``width`` b - a, and
-        for each metric the mean distance over the contrasted layers a..b-1.
+        for each metric the mean distance over the layers a..b, as :func:`choose_area` takes it.
 
     Raises:
         ShiftlensError: A window and the reference share no seed.
@@ -169,7 +169,7 @@ def window_gains(
         own, other = _same_seeds(of_area, reference, str(area))
         a, b = map(int, str(area).split("-"))
         distances = {
-            metric: float(np.mean([curve[layer] for layer in range(a, b)]))
+            metric: float(np.mean([curve[layer] for layer in range(a, b + 1)]))
             for metric, curve in curves.items()
         }
         rows.append(

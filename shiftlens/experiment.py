@@ -18,16 +18,19 @@ import torch
 import transformers
 from tqdm import tqdm
 
+from shiftlens.area import parse_area
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import exact_match
 from shiftlens.models import load_model
 from shiftlens.pooling import Pooling
-from shiftlens.sft import load_records
+from shiftlens.sft import load_records, records_sha256
 from shiftlens.store import make_folder, write_atomic
 from shiftlens.trainer import ShifConTrainer, arm_named, objective_of, training_arguments
 
+PROGRAM = ("answers", "contrastive", "evaluate", "models", "sft", "shift", "tokens", "trainer")
+"""The modules that decide what comes out of a cell."""
 NOT_SETTINGS = ("out", "save_every")
 """Fields of a cell's configuration that have no part in it: a cell keeps no run folder."""
 
@@ -37,9 +40,8 @@ def run_grid(
 ) -> pd.DataFrame:
     """Train and test every cell, each in a process of its own with one thread.
 
-    A finished cell is one file in ``out``, named by a hash of its settings and of the model and
-    data it was made of, so that a grid that was stopped goes on where it was. The program is not
-    in the hash: one that trains otherwise takes a new folder.
+    A finished cell is one file in ``out``, named by a hash of its settings and of the model, data
+    and program it was made of, so that a grid that was stopped goes on where it was.
 
     Args:
         cells: Trainings, no two of the same arm, area and seed. ``test`` names the held-out
@@ -85,7 +87,7 @@ def run_cell(config: TrainConfig) -> dict[str, Any]:
     Raises:
         ShiftlensError: Something in the settings or data is not usable, or the loss became NaN.
     """
-    model = load_model(config.model, dtype=config.dtype, device=config.device)
+    model = load_model(config.model, device=config.device)
     parallel, train = load_corpus(config.parallel), load_records(config.sft)
     test = load_records(str(config.test))
     transformers.set_seed(config.seed)
@@ -95,7 +97,7 @@ def run_cell(config: TrainConfig) -> dict[str, Any]:
             model,
             train,
             parallel,
-            objective_of(config, _area(config)),
+            objective_of(config, parse_area(config.area)),
             training_arguments(config, folder, **quiet),
             Pooling(config.special_tokens, config.skip_first),
         )
@@ -152,21 +154,11 @@ def _check(cells: Sequence[TrainConfig]) -> None:
     names = [_name(cell) for cell in cells]
     for cell, name in zip(cells, names, strict=True):
         arm_named(cell.arm)
-        _area(cell)
+        parse_area(cell.area)
         if not cell.test:
             raise ShiftlensError(f"{name} has no records to test on; set its test")
         if names.count(name) > 1:
             raise ShiftlensError(f"two cells are {name}; a grid has one of each")
-
-
-def _area(config: TrainConfig) -> tuple[int, int]:
-    try:
-        a, b = map(int, config.area.split("-"))
-    except ValueError:
-        raise ShiftlensError(
-            f"a cell takes an area of two layers such as 2-5, not {config.area!r}"
-        ) from None
-    return a, b
 
 
 def _name(config: TrainConfig) -> str:
@@ -182,10 +174,17 @@ def _sources(config: TrainConfig) -> tuple[str, str, str, str]:
 
 
 def _fingerprint(model: str, parallel: str, sft: str, test: str) -> list[str]:
-    """Hashes of what the cells are made of."""
-    records = repr([load_records(sft), load_records(test)]).encode()
-    hashes = load_model(model, device="cpu").sha256, load_corpus(parallel).sha256
-    return [*hashes, hashlib.sha256(records).hexdigest()]
+    """Hashes of what the cells are made of, the program that makes them among it."""
+    records = records_sha256(load_records(sft)), records_sha256(load_records(test))
+    program = hashlib.sha256()
+    for module in PROGRAM:
+        program.update((Path(__file__).with_name(f"{module}.py")).read_bytes())
+    return [
+        load_model(model, device="cpu").sha256,
+        load_corpus(parallel).sha256,
+        *records,
+        program.hexdigest(),
+    ]
 
 
 def _file_name(config: TrainConfig, inputs: list[str]) -> str:

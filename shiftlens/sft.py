@@ -1,5 +1,6 @@
 """Instruction records: a prompt, the completion to learn, and the choices to rank it among."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ class SftRecord:
     prompt: str
     completion: str
     choices: tuple[str, ...] = ()
+
+
+def records_sha256(records: Sequence[SftRecord]) -> str:
+    """SHA-256 of the records, in their order."""
+    return hashlib.sha256(repr(list(records)).encode()).hexdigest()
 
 
 def load_records(path: str | Path) -> list[SftRecord]:

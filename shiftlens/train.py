@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 import transformers
-import yaml
 
-from shiftlens.area import MINIMUM_BLOCKS
+from shiftlens.area import MINIMUM_BLOCKS, parse_area
 from shiftlens.before_after import draw_before_after, sweep_into
 from shiftlens.config import TrainConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
@@ -20,14 +19,13 @@ from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
 from shiftlens.runs import area_facts, summary
-from shiftlens.sft import SftRecord, load_records
+from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift, check_area
 from shiftlens.store import check_folder, make_folder, write_atomic
 from shiftlens.sweep import LayerSweep
+from shiftlens.train_checks import INPUTS, check_same, check_training
 from shiftlens.trainer import (
     ShifConTrainer,
-    arm_named,
-    last_checkpoint,
     objective_of,
     training_arguments,
 )
@@ -36,8 +34,6 @@ MODEL = "model"
 CHECKPOINTS = "checkpoints"
 FIRST_AREA = (1, 2)
 """Area of the trainer until the sweep has chosen one."""
-MAY_CHANGE = ("out", "test", "device", "save_every")
-"""Settings that a training may go on with changed."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +85,19 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
             training with other settings, or the loss became NaN (the last checkpoint is kept).
     """
     config.dominant = language_code(config.dominant)
-    arm_named(config.arm)
     check_folder(Path(config.out))
-    _check_same_settings(config)
+    check_training(config)
     parallel = load_corpus(config.parallel)
     records = load_records(config.sft)
     test = load_records(config.test) if config.test else None
-    model = load_model(config.model, dtype=config.dtype, device=config.device)
+    model = load_model(config.model, device=config.device)
+    inputs = {"model": model.sha256, "parallel": parallel.sha256, "sft": records_sha256(records)}
+    check_same(config, inputs)
     area = _asked_area(config, model.n_layers)
     out = Path(config.out)
     trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out)
     write_atomic(make_folder(out) / "config.yaml", to_yaml(config).encode())
+    write_atomic(out / INPUTS, (json.dumps(inputs, indent=1) + "\n").encode())
     say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
     say(f"data     {len(records)} instruction records, {len(parallel)} parallel sentences")
     sweeps = {"before": sweep_into(out / "before", model, parallel, config)}
@@ -159,34 +157,15 @@ def load_trained(folder: str | Path, **options: Any) -> tuple[LanguageModel, Shi
     return model, shift
 
 
-def _check_same_settings(config: TrainConfig) -> None:
-    """A training goes on only with the settings that it was begun with."""
-    out = Path(config.out)
-    if last_checkpoint(out / CHECKPOINTS) is None or not (out / "config.yaml").exists():
-        return
-    begun = yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
-    for name, value in yaml.safe_load(to_yaml(config)).items():
-        if name not in MAY_CHANGE and begun.get(name) != value:
-            raise ShiftlensError(
-                f"{out} holds a training with {name} {begun.get(name)!r}, not {value!r}; give the "
-                "same settings to go on with it, or another folder"
-            )
-
-
 def _asked_area(config: TrainConfig, n_layers: int) -> tuple[int, int] | None:
     """The area given, or None for the one that the sweep will choose."""
     if config.area == "auto":
         if n_layers < MINIMUM_BLOCKS:
             raise ShiftlensError(f"a model of {n_layers} blocks has no layer area")
         return None
-    try:
-        a, b = (int(part) for part in config.area.split("-"))
-    except ValueError:
-        raise ShiftlensError(
-            f"area {config.area!r} is not two layers such as 2-5, nor auto"
-        ) from None
-    check_area((a, b), n_layers)
-    return a, b
+    area = parse_area(config.area)
+    check_area(area, n_layers)
+    return area
 
 
 def _swept_area(sweep: LayerSweep) -> tuple[int, int]:

@@ -103,6 +103,8 @@ class Objective:
 class ShifConTrainer(Trainer):
     """A ``transformers.Trainer`` whose loss is ShifCon's.
 
+    With accumulation the loss of a step is the mean of its batches' losses.
+
     Args:
         model: The plain model; trained in place.
         records: Instruction data.
@@ -131,13 +133,7 @@ class ShifConTrainer(Trainer):
         self.parallel = parallel
         self.objective: Objective = objective
         self.pooling = pooling or Pooling()
-        whole = objective.arm.contrast is None
-        self.sampler = PairSampler(
-            tokenize(model, parallel, Pooling() if whole else self.pooling),
-            objective.dominant,
-            objective.pairs,
-            objective.seed,
-        )
+        self.sampler = self._new_sampler() if self.needs_pairs else None
         self.shift: Shift | None = None
         self.parts: dict[str, Tensor] = {}
         caches = model.hf.config.use_cache
@@ -150,6 +146,24 @@ class ShifConTrainer(Trainer):
         )
         model.hf.config.use_cache = caches  # the Trainer turns it off, and it would be saved so
         self.model_accepts_loss_kwargs = False
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether this arm trains on parallel pairs."""
+        return self.objective.arm.contrast is not None or self.objective.arm.parallel_lm
+
+    def _new_sampler(self) -> PairSampler:
+        objective = self.objective
+        whole_texts = objective.arm.contrast is None
+        return PairSampler(
+            tokenize(
+                self.language_model, self.parallel, Pooling() if whole_texts else self.pooling
+            ),
+            objective.dominant,
+            objective.pairs,
+            objective.seed,
+            one_language=objective.arm.contrast == "recentred",
+        )
 
     @property
     def needs_vectors(self) -> bool:
@@ -183,7 +197,7 @@ class ShifConTrainer(Trainer):
         output = self._forward(model, inputs, languages)
         loss = self.objective.w_gen * output.loss
         self.parts = {"lm": output.loss.detach()}
-        if self.objective.arm.contrast or self.objective.arm.parallel_lm:
+        if self.sampler is not None:
             extra = self._pair_loss(model, next(self.sampler))
             self.parts["pairs"] = extra.detach()
             loss = loss + self.objective.w_con * extra
@@ -192,7 +206,8 @@ class ShifConTrainer(Trainer):
             raise ShiftlensError(
                 f"step {step}: the loss is {loss.item()} "
                 f"({', '.join(f'{k} {v.item():.3g}' for k, v in self.parts.items())}); training "
-                "stopped, the last checkpoint is kept; lower the learning rate or w_con"
+                "stopped, the last checkpoint is kept; take a lower learning rate or w_con, and "
+                "another folder"
             )
         return (loss, output) if return_outputs else loss
 
@@ -210,14 +225,15 @@ class ShifConTrainer(Trainer):
             inputs = _translations(self.language_model, batch)
             return model(**inputs, use_cache=False).loss
         shift = self.shift.action(batch.languages) if self.shift is not None else None
-        return contrastive_loss(
-            self.language_model,
-            batch,
-            objective.area,
-            objective.arm.contrast,
-            shift,
-            objective.temperature,
-        )
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
+            return contrastive_loss(
+                self.language_model,
+                batch,
+                objective.area,
+                objective.arm.contrast,
+                shift,
+                objective.temperature,
+            )
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log the parts of the loss beside the whole."""
@@ -234,14 +250,14 @@ class ShifConTrainer(Trainer):
             if not torch.isfinite(weight).all():
                 raise ShiftlensError(
                     f"step {step}: weight {name} is NaN or infinite; training stopped, the last "
-                    "checkpoint is kept; lower the learning rate or w_con"
+                    "checkpoint is kept; take a lower learning rate or w_con, and another folder"
                 )
         super()._save_checkpoint(*args, **kwargs)
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
         self.language_model.tokenizer.save_pretrained(folder)
         if self.shift is not None:
             self.shift.save(folder)
-        state = json.dumps({"sampler_step": self.sampler.step})
+        state = json.dumps({"sampler_step": self.sampler.step if self.sampler else 0})
         write_atomic(folder / SAMPLER_FILE, state.encode())
 
     def fit(self) -> bool:
@@ -268,7 +284,8 @@ class ShifConTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
         folder = Path(resume_from_checkpoint)
-        self.sampler.step = json.loads((folder / SAMPLER_FILE).read_text())["sampler_step"]
+        if self.sampler is not None:
+            self.sampler.step = json.loads((folder / SAMPLER_FILE).read_text())["sampler_step"]
         if self.needs_vectors:
             self.shift = Shift.load(folder)
 
@@ -292,8 +309,17 @@ class _Reestimate(TrainerCallback):
 
 
 def training_arguments(config: TrainConfig, folder: str | Path, **overrides: Any) -> Any:
-    """Hugging Face's settings for a run: AdamW, cosine after a warm-up, no trackers."""
-    return TrainingArguments(
+    """Hugging Face's settings for a run: AdamW, cosine after a warm-up, no trackers, one device.
+
+    bfloat16 is autocast: weights and optimizer stay float32, or steps of a small learning rate
+    would be rounded away.
+
+    Raises:
+        ShiftlensError: The number type is not one to train in.
+    """
+    if config.dtype not in ("float32", "bfloat16"):
+        raise ShiftlensError(f"training in {config.dtype} is not possible; take bfloat16")
+    arguments = TrainingArguments(
         **{
             "output_dir": str(folder),
             "max_steps": config.steps or -1,
@@ -311,10 +337,15 @@ def training_arguments(config: TrainConfig, folder: str | Path, **overrides: Any
             "remove_unused_columns": False,
             "seed": config.seed,
             "use_cpu": config.device == "cpu",
+            "bf16": config.dtype == "bfloat16",
             "dataloader_pin_memory": False,
             **overrides,
         }
     )
+    if arguments.world_size > 1:
+        raise ShiftlensError("training runs in one process; start it without a launcher")
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def arm_named(name: str) -> Arm:
@@ -367,6 +398,8 @@ def _check(
             )
     if len(parallel.languages) < 2:
         raise ShiftlensError("ShifCon takes the dominant language and at least one more")
+    if not model.hf.can_generate():
+        raise ShiftlensError(f"{model.name!r} is no causal language model; ShifCon trains those")
     form = objective.arm.contrast
     if form is not None and form not in FORMS:
         raise ShiftlensError(f"unknown contrastive form {form!r}; choose from {', '.join(FORMS)}")

@@ -14,7 +14,7 @@ LEVELS = [
     {"corpora", "corpus_files", "models", "store", "tokens", "sft"},
     {"collect", "check", "plan", "shift"},
     {"sweep", "contrastive", "trainer", "answers", "evaluate", "experiment"},
-    {"plots", "report", "before_after", "runs", "train"},
+    {"plots", "report", "before_after", "runs", "train", "train_checks"},
     {"app", "cli", "showcase", "__main__"},
 ]
 MODULES = sorted(

@@ -391,6 +391,14 @@ def test_the_step_is_the_whole_state_of_the_sampler(llama):
     assert [next(other) for _ in range(8)] != batches
 
 
+def test_a_batch_can_be_of_one_language(llama):
+    tokens = tokenize(llama, CORPUS, Pooling())
+    sampler = PairSampler(tokens, "en", 3, 0, one_language=True)
+    seen = [set(next(sampler).languages[3:]) for _ in range(20)]
+    assert all(len(languages) == 1 for languages in seen)
+    assert set().union(*seen) == set(tokens) - {"en"}
+
+
 @pytest.mark.parametrize("pairs", [0, 1, 13])
 def test_a_batch_the_sentences_cannot_fill_is_refused(llama, pairs):
     with pytest.raises(ShiftlensError, match=f"{pairs} pairs .*12"):

@@ -14,6 +14,7 @@ from shiftlens.config import DemoConfig, TrainConfig
 from shiftlens.demo import GROUPS, LANGUAGES, parallel_texts, sft_records
 from shiftlens.errors import ShiftlensError
 from shiftlens.settings import preset_path, read_settings
+from shiftlens.showcase import ARMS, OVERRIDES
 
 COLUMNS = ["dominant (en)", "mid (es de ru ja)", "low (fi tr ko fa)"]
 
@@ -67,9 +68,11 @@ def test_the_table_is_the_mean_over_the_languages_of_each_group(done):
 
 def test_arms_share_base_seed_steps_and_data(done):
     finished, _ = done
-    assert [run.out.name for run in finished.runs.values()] == ["msft", "shifcon", "l2-shift"]
+    assert [run.out.name for run in finished.runs.values()] == ["msft", "shifcon", "anchored-shift"]
     settings = [yaml.safe_load((r.out / "config.yaml").read_text()) for r in finished.runs.values()]
-    for key in set(settings[0]) - {"arm", "out"}:
+    for each, arm in zip(settings, ARMS, strict=True):
+        assert all(each[name] == value for name, value in OVERRIDES.get(arm, {}).items())
+    for key in set(settings[0]) - {"arm", "out", "learning_rate", "w_con"}:
         assert len({str(each[key]) for each in settings}) == 1, key
     before = {run.before.table.to_csv() for run in finished.runs.values()}
     assert len(before) == 1

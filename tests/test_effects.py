@@ -132,13 +132,13 @@ CURVES = {
 def test_a_window_that_lies_nearer_and_gains_more_is_seen_and_seeds_are_paired():
     reference = {arm: values for arm, values in noisy(MEANS, 0, 10, 0.005).items() if arm == "a"}
     reference = group_accuracy(table_of(reference), GROUPS)
-    distance = {area: np.mean(np.arange(int(area[0]), int(area[2])) ** 2) for area in AREAS}
+    distance = {area: np.mean(np.arange(int(area[0]), int(area[2]) + 1) ** 2) for area in AREAS}
     found = window_gains(
         windows_of({a: 0.3 - d / 60 for a, d in distance.items()}), reference, "low", CURVES
     ).set_index("area")
     assert len(found) == 10
     assert found["near"].to_dict() == pytest.approx(distance)
-    assert found.loc["2-5", "near"] == (4 + 9 + 16) / 3
+    assert found.loc["2-5", "near"] == (4 + 9 + 16 + 25) / 4
     assert set(found["seeds"]) == {3}
     rho = window_correlations(found, ["near", "width"]).set_index("predictor")
     assert rho.loc["near", "rho"] < -0.9

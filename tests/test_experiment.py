@@ -106,7 +106,7 @@ def test_a_cell_of_another_model_or_other_settings_is_another_file(cell):
     ("changes", "message"),
     [
         ([], "no cells"),
-        ([{"area": "auto"}], "not 'auto'"),
+        ([{"area": "auto"}], "area 'auto' is not two layers"),
         ([{"arm": "shiftcon"}], "unknown arm 'shiftcon'"),
         ([{"test": None}], "no records to test on"),
         ([{}, {"w_con": 1.0}], "two cells are shifcon, area 1-2, seed 0"),

@@ -260,7 +260,7 @@ def test_parallel_text_is_cut_to_the_position_table(tmp_path):
 def test_every_arm_trains_to_finite_weights_of_its_own(tmp_path):
     start = weights(a_model())
     ends = {name: trained(tmp_path / name, name) for name in TRAINED}
-    assert len(ends) == 10
+    assert len(ends) == 12
     for name, end in ends.items():
         assert all(torch.isfinite(tensor).all() for tensor in end.values()), name
         assert not same(end, start), name
@@ -620,7 +620,7 @@ def test_a_run_leaves_what_it_promises_and_is_not_trained_twice(files, tmp_path,
     assert not result.model.hf.training
     assert {path.name for path in out.iterdir()} == {
         *("model", "before", "after", "shifted", "checkpoints"),
-        *("results.csv", "area.json", "config.yaml", "log.csv"),
+        *("results.csv", "area.json", "config.yaml", "log.csv", "inputs.json"),
         *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "html")),
     }
     assert yaml.safe_load((out / "config.yaml").read_text())["learning_rate"] == 1e-3
@@ -637,6 +637,9 @@ def test_a_run_leaves_what_it_promises_and_is_not_trained_twice(files, tmp_path,
     model, shift = load_trained(out / "model", device="cpu")
     base = load_model(files / "base", device="cpu")
     assert same(weights(model), weights(result.model)) and not same(weights(model), weights(base))
+    assert model.hf.config.use_cache == base.hf.config.use_cache
+    store = ActivationStore.open(out / "before" / "activations")
+    assert store.manifest["model"]["sha256"] == base.sha256
     assert shift.area == (1, 2)
     fresh = LanguageVectors.from_model(model, CORPUS)
     assert all(torch.equal(shift.vectors[code], fresh[code]) for code in TEXTS)
@@ -735,3 +738,63 @@ def test_an_unknown_arm_is_refused_before_anything_is_read_or_written(tmp_path):
     with pytest.raises(ShiftlensError, match="unknown arm 'shifcom'; choose from base"):
         run_train(config)
     assert not (tmp_path / "run").exists()
+
+
+# What is refused, and what a number type means
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"reestimate": 0}, ["reestimate is 0", "at least 1"]),
+        ({"batch_size": 0}, ["batch_size is 0"]),
+        ({"learning_rate": -1.0}, ["learning_rate is -1.0"]),
+        ({"learning_rate": float("nan")}, ["learning_rate is nan"]),
+        ({"steps": -5}, ["steps is -5"]),
+        ({"warmup": 1.5}, ["warmup is 1.5"]),
+        ({"third": "en"}, ["third is en"]),
+        ({"dtype": "float16"}, ["float16", "bfloat16"]),
+    ],
+)
+def test_settings_out_of_range_are_named_before_anything_is_written(
+    files, tmp_path, changes, words
+):
+    with refused(*words):
+        run(config_of(files, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_other_data_or_of_another_arm_is_refused(files, tmp_path):
+    records = tmp_path / "sft.jsonl"
+    records.write_text((files / "sft.jsonl").read_text())
+    run(config_of(files, tmp_path / "run", sft=str(records), arm="base"))
+    with refused("arm 'base'", "another folder"):
+        run(config_of(files, tmp_path / "run", sft=str(records)))
+    records.write_text("\n".join(records.read_text().splitlines()[1:]) + "\n")
+    with refused("another sft", "another folder"):
+        run(config_of(files, tmp_path / "run", sft=str(records), arm="base"))
+
+
+def test_bfloat16_is_autocast_so_that_small_steps_are_not_rounded_away(tmp_path):
+    trainer = a_trainer(tmp_path, dtype="bfloat16", learning_rate=1e-6, steps=1, warmup=0.0)
+    before = weights(trainer.language_model)
+    trainer.train()
+    after = weights(trainer.language_model)
+    assert {tensor.dtype for tensor in after.values()} == {torch.float32}
+    moved = [(after[name] != before[name]).double().mean().item() for name in after]
+    assert min(share for name, share in zip(after, moved, strict=True) if "proj" in name) > 0.9
+    exact = a_trainer(tmp_path, learning_rate=1e-6, steps=1, warmup=0.0)
+    exact.train()
+    assert not same(after, weights(exact.language_model)), "autocast must have an effect"
+
+
+def test_an_encoder_is_refused(tmp_path):
+    encoder = load_model(tiny.tiny_model("bert", num_hidden_layers=4), tiny.tiny_tokenizer())
+    with refused("no causal language model"):
+        a_trainer(tmp_path, model=encoder)
+
+
+def test_an_arm_without_pairs_needs_no_batch_of_them(tmp_path):
+    assert a_trainer(tmp_path, "msft", pairs=40).sampler is None
+    with refused("40 pairs"):
+        a_trainer(tmp_path, pairs=40)
