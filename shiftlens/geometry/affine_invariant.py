@@ -39,7 +39,7 @@ def affine_invariant(a: ShrunkCovariance, b: ShrunkCovariance) -> float:
         arXiv:2205.10964.
     """
     check_same_width(a.d, b.d)
-    coordinates = _coordinates(a.basis, b.basis)
+    coordinates = joint_coordinates(a.basis, b.basis)
     k = len(coordinates)
     spectrum = np.concatenate([a.eigenvalues, np.full(k - a.rank, a.floor)])
     excess = np.sqrt(b.eigenvalues) - np.sqrt(b.floor)
@@ -89,7 +89,7 @@ def squared_log_spectrum(factor: FloatArray) -> float:
     return float(4.0 * np.sum(np.log(svdvals(factor)) ** 2))
 
 
-def _coordinates(own: FloatArray, other: FloatArray) -> FloatArray:
+def joint_coordinates(own: FloatArray, other: FloatArray) -> FloatArray:
     """Coordinates (k, r_other) of `other` in an orthonormal basis whose first columns are `own`.
 
     k = min(r_own + r_other, d). Only the triangular factor of the joint basis is formed.

@@ -78,7 +78,7 @@ def principal_angles(u: Any, v: Any) -> FloatArray:
         Bjoerck & Golub, "Numerical Methods for Computing Angles Between Linear Subspaces",
         Mathematics of Computation 27, 1973, doi:10.1090/S0025-5718-1973-0348991-3.
     """
-    narrow, wide = _orthonormal(u, "first basis"), _orthonormal(v, "second basis")
+    narrow, wide = orthonormal_basis(u, "first basis"), orthonormal_basis(v, "second basis")
     check_same_width(len(narrow), len(wide))
     if narrow.shape[1] > wide.shape[1]:
         narrow, wide = wide, narrow
@@ -173,7 +173,8 @@ def check_rank(rank: int, available: int, n: int) -> int:
     return rank
 
 
-def _orthonormal(values: Any, name: str) -> FloatArray:
+def orthonormal_basis(values: Any, name: str) -> FloatArray:
+    """Returns the columns as float64; raises ShiftlensError unless they are orthonormal."""
     basis = as_matrix(values, name)
     if not np.allclose(basis.T @ basis, np.eye(basis.shape[1]), rtol=0.0, atol=1e-8):
         raise ShiftlensError(f"{name}: columns of shape {basis.shape} are not orthonormal.")
