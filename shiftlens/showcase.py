@@ -22,7 +22,6 @@ from shiftlens.train import TrainRun, run_train
 ARMS = {
     "msft": "MSFT",
     "shifcon": "ShifCon",
-    "anchored-shift": "anchored form (not the paper's)",
 }
 """The arms that are trained, and what they are called."""
 
@@ -84,7 +83,7 @@ def run_showcase(config: DemoConfig, say: Callable[[str], None] = print) -> Show
     say(_step(1, "layer sweep of the embedded model"))
     with _details_in(out / LOG):
         sweep = run_sweep(SweepConfig(settings["model"], settings["parallel"], str(out / "sweep")))
-    say(f"      area: {sweep.sweep.area}")
+    say(f"      area: {sweep.sweep.area}; the preset trains in {settings['area']}")
     runs = {}
     for number, (arm, name) in enumerate(ARMS.items(), 2):
         say(_step(number, f"{name}: {settings['steps']} steps, sweep and test before and after"))
