@@ -51,7 +51,7 @@ class VerifyConfig:
 
 
 def demo(config: DemoConfig) -> int:
-    """See the whole of it in three minutes, offline: sweep, train, compare, one HTML page.
+    """See the whole of it in two minutes, offline: sweep, train, compare, one HTML page.
 
     On the embedded model of a small world in which nine languages count. A run that
     stopped goes on where it was when the same command is given again.
