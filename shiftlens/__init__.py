@@ -12,6 +12,7 @@ _HOME = {
     "ActivationStore": "store",
     "Corpus": "corpora",
     "LanguageModel": "models",
+    "LanguageSubspace": "geometry.language_subspace",
     "LanguageVectors": "shift",
     "LayerArea": "area",
     "LayerSweep": "sweep",

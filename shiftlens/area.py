@@ -20,7 +20,8 @@ class LayerArea:
         start: Layer a, where the shift toward the dominant language is applied.
         stop: Layer b > a, where the shift back is applied.
         share: The share beta of layers that was asked for.
-        lowest: The layers of lowest distance, in layer order; as many as the area is wide.
+        lowest: The layers of lowest distance (highest similarity), in layer order; as many as the
+            area is wide.
         contiguous: Whether these layers lie side by side and so are the area. If not, the area is
             the window of that width with the smallest mean distance.
     """
@@ -33,9 +34,9 @@ class LayerArea:
 
     def __str__(self) -> str:
         how = (
-            "the layers of lowest distance"
+            "the closest layers"
             if self.contiguous
-            else f"window of smallest mean; the lowest layers {list(self.lowest)} are not adjacent"
+            else f"closest window; the closest layers {list(self.lowest)} are not adjacent"
         )
         return f"layers {self.start}-{self.stop} ({how})"
 

@@ -139,8 +139,11 @@ def verify(config: VerifyConfig) -> int:
     from pathlib import Path
 
     from shiftlens.store import STORE, ActivationStore
+    from shiftlens.token_moments import TOKENS, TokenMoments
 
-    store = ActivationStore.open(Path(config.run) / STORE)
+    run = Path(config.run)
+    of_tokens = (run / TOKENS).is_dir() and not (run / STORE).is_dir()
+    store = TokenMoments.open(run / TOKENS) if of_tokens else ActivationStore.open(run / STORE)
     problems = store.verify()
     for problem in problems:
         print(problem)
@@ -155,11 +158,12 @@ def metrics() -> int:
     Example:
       shiftlens metrics
     """
-    from shiftlens.geometry import METRICS
+    from shiftlens.geometry import METRICS, REQUIREMENTS
 
     width = max(map(len, METRICS))
     for name, metric in METRICS.items():
-        print(f"{name:{width}}  {metric.description}; requires {metric.requires}")
+        requires = REQUIREMENTS[metric.requires]
+        print(f"{name:{width}}  {metric.description} [{metric.kind}; requires {requires}]")
     return 0
 
 

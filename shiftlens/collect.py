@@ -1,7 +1,7 @@
 """One pass over a corpus: every layer's sentence vectors, from the model into the store."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,60 +59,15 @@ def collect_states(
     plan = plan or plan_collection(model, corpus, **options)
     with writing(path):
         store = ActivationStore.create(path, plan.manifest)
-        missing = store.missing()
-        total = sum(map(len, plan.rows.values()))
-        done = total - sum(len(plan.rows[file]) for file in missing)
-        if not missing:
-            return store
-        bar = tqdm(
-            total=total, initial=done, unit="texts", desc="collect", disable=not progress or None
-        )
-        with bar, torch.no_grad(), _layer_means(model) as means:
-            for file in missing:
-                states = _shard_states(model, corpus, plan, file, means, bar)
-                store.write(file, np.array(plan.rows[file]), states)
+        if missing := store.missing():
+            with (
+                progress_bar(plan, missing, progress) as bar,
+                layer_reader(model, masked_mean) as reader,
+            ):
+                for file in missing:
+                    states = _shard_states(model, corpus, plan, file, reader, bar)
+                    store.write(file, np.array(plan.rows[file]), states)
     return store
-
-
-@contextlib.contextmanager
-def _layer_means(model: LanguageModel) -> Iterator["_LayerMeans"]:
-    """Hook layers 0..L of the bridged model."""
-    with bridged(model, blocks_only=True) as bridge:
-        names = hook_names(model.n_layers)
-        if missing := [name for name in names if name not in bridge.hook_dict]:
-            raise ShiftlensError(f"the bridge of {model.name!r} has no hook {missing[0]}")
-        means = _LayerMeans({name: layer for layer, name in enumerate(names)})
-        with bridge.hooks(fwd_hooks=[(name, means.record) for name in names]):
-            yield means
-
-
-class _LayerMeans:
-    """Shifts and pools each layer's residual stream while the forward pass runs."""
-
-    def __init__(self, layer_of: dict[str, int]):
-        self.layer_of = layer_of
-        self.mask = torch.empty(0)
-        self.shift: RowShift | None = None
-        self.pooled: dict[int, Tensor] = {}
-
-    def record(self, stream: Tensor, hook: Any) -> Tensor | None:
-        layer = self.layer_of[hook.name]
-        moved = self.shift(layer, stream) if self.shift else None
-        seen = stream if moved is None else moved
-        self.pooled[layer] = masked_mean(seen, self.mask.to(seen.device))
-        return moved
-
-    def run(self, model: LanguageModel, inputs: dict[str, Tensor], mask: Tensor) -> np.ndarray:
-        """Sentence vectors ``(batch, L + 1, d_model)`` of one padded batch."""
-        self.mask = mask
-        model.hf.base_model(**inputs, **_no_cache(model))
-        device = self.pooled[0].device
-        layers = [self.pooled[layer].to(device) for layer in sorted(self.pooled)]
-        return torch.stack(layers, dim=1).cpu().numpy()
-
-
-def _no_cache(model: LanguageModel) -> dict[str, bool]:
-    return {"use_cache": False} if hasattr(model.hf.config, "use_cache") else {}
 
 
 def _shard_states(
@@ -120,35 +75,126 @@ def _shard_states(
     corpus: Corpus,
     plan: CollectionPlan,
     file: str,
-    means: _LayerMeans,
+    reader: "LayerReader",
     bar: tqdm,
 ) -> np.ndarray:
+    parts: list[np.ndarray] = []
+
+    def keep(rows: list[int], pooled: list[Tensor]) -> None:
+        device = pooled[0].device
+        states = torch.stack([means.to(device) for means in pooled], dim=1).cpu().numpy()
+        bad = np.argwhere(~np.isfinite(states).all(axis=-1))
+        if len(bad):
+            row, layer = bad[0]
+            raise not_finite(shard_language(file), corpus.ids[rows[row]], layer)
+        parts.append(states)
+
+    run_shard(model, plan, file, reader, bar, keep)
+    return np.concatenate(parts)
+
+
+def not_finite(language: str, sentence: str, layer: int) -> ShiftlensError:
+    """The error that names where an activation is NaN or infinite."""
+    return ShiftlensError(
+        f"language {language}, sentence {sentence}, layer {layer}: the activation is "
+        "NaN or infinite; a float16 model may need --dtype bfloat16 or float32"
+    )
+
+
+def progress_bar(plan: CollectionPlan, missing: list[str], progress: bool) -> tqdm:
+    """A bar on stderr over all texts of a plan, those of its missing shards still to come."""
+    total = sum(map(len, plan.rows.values()))
+    done = total - sum(len(plan.rows[file]) for file in missing)
+    return tqdm(
+        total=total, initial=done, unit="texts", desc="collect", disable=not progress or None
+    )
+
+
+@contextlib.contextmanager
+def layer_reader(
+    model: LanguageModel, pool: Callable[[Tensor, Tensor], Tensor]
+) -> Iterator["LayerReader"]:
+    """Hook layers 0..L of the bridged model, without gradients.
+
+    Args:
+        model: The model; its plain form comes back unchanged.
+        pool: From a layer's residual stream ``(batch, pos, d_model)`` and the mask of the
+            positions to pool to what is kept of it.
+
+    Yields:
+        What runs batches.
+    """
+    with bridged(model, blocks_only=True) as bridge, torch.no_grad():
+        names = hook_names(model.n_layers)
+        if missing := [name for name in names if name not in bridge.hook_dict]:
+            raise ShiftlensError(f"the bridge of {model.name!r} has no hook {missing[0]}")
+        reader = LayerReader({name: layer for layer, name in enumerate(names)}, pool)
+        with bridge.hooks(fwd_hooks=[(name, reader.record) for name in names]):
+            yield reader
+
+
+class LayerReader:
+    """Shifts and pools each layer's residual stream while the forward pass runs."""
+
+    def __init__(self, layer_of: dict[str, int], pool: Callable[[Tensor, Tensor], Tensor]):
+        self.layer_of = layer_of
+        self.pool = pool
+        self.mask = torch.empty(0)
+        self.shift: RowShift | None = None
+        self.pooled: dict[int, Tensor] = {}
+
+    def record(self, stream: Tensor, hook: Any) -> Tensor | None:
+        """The hook of every layer."""
+        layer = self.layer_of[hook.name]
+        moved = self.shift(layer, stream) if self.shift else None
+        seen = stream if moved is None else moved
+        self.pooled[layer] = self.pool(seen, self.mask.to(seen.device))
+        return moved
+
+    def run(self, model: LanguageModel, inputs: dict[str, Tensor], mask: Tensor) -> list[Tensor]:
+        """What is pooled of layers 0..L of one padded batch."""
+        self.mask = mask
+        model.hf.base_model(**inputs, **_no_cache(model))
+        return [self.pooled[layer] for layer in sorted(self.pooled)]
+
+
+def _no_cache(model: LanguageModel) -> dict[str, bool]:
+    return {"use_cache": False} if hasattr(model.hf.config, "use_cache") else {}
+
+
+def run_shard(
+    model: LanguageModel,
+    plan: CollectionPlan,
+    file: str,
+    reader: LayerReader,
+    bar: tqdm,
+    keep: Callable[[list[int], list[Tensor]], None],
+) -> None:
+    """Run the sentences of one shard, batch by batch.
+
+    Args:
+        model: The model that the reader reads.
+        plan: The plan that has the shard.
+        file: The shard.
+        reader: From :func:`layer_reader`.
+        bar: Counts the sentences.
+        keep: Called after each batch with its sentence numbers and what was pooled of each layer.
+
+    Raises:
+        ShiftlensError: A batch does not fit the memory.
+    """
     language = shard_language(file)
-    means.shift = plan.shift.action([language]) if plan.shift else None
+    reader.shift = plan.shift.action([language]) if plan.shift else None
     tokenized = plan.tokens[language]
     side = plan.manifest["batching"]["padding_side"]
-    parts = []
     for rows in token_batches(plan.rows[file], tokenized.ids, plan.batch_tokens):
         inputs = model.pad([tokenized.ids[row] for row in rows], side)
         mask = pooled_mask(inputs["attention_mask"], [tokenized.pooled[row] for row in rows])
         try:
-            states = means.run(model, inputs, mask)
+            keep(rows, reader.run(model, inputs, mask))
         except torch.OutOfMemoryError as error:
             raise ShiftlensError(
                 f"out of memory in a batch of {len(rows)} x {inputs['input_ids'].shape[1]} tokens; "
                 f"lower batch_tokens (now {plan.batch_tokens}) and begin a new run folder"
             ) from error
-        _check_finite(states, language, [corpus.ids[row] for row in rows])
-        parts.append(states)
         bar.update(len(rows))
-    return np.concatenate(parts)
-
-
-def _check_finite(states: np.ndarray, language: str, sentences: list[str]) -> None:
-    bad = np.argwhere(~np.isfinite(states).all(axis=-1))
-    if len(bad):
-        row, layer = bad[0]
-        raise ShiftlensError(
-            f"language {language}, sentence {sentences[row]}, layer {layer}: the activation is "
-            "NaN or infinite; a float16 model may need --dtype bfloat16 or float32"
-        )

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -24,8 +24,16 @@ class SweepConfig:
         out: Run folder; a run that stopped goes on here.
         languages: BCP-47 codes, comma-separated; every language of the corpus if left out.
         dominant: The dominant language.
-        metric: Metrics, comma-separated; the first one chooses the area. See shiftlens metrics.
+        metric: Metrics, comma-separated, or all; the first one chooses the area. See
+            shiftlens metrics.
+        states: sentences (their mean vectors) or tokens (mean and covariance of every token).
         shrinkage: Rule for all covariances: ledoit-wolf, oas, or a fixed alpha from 0 to 1.
+        rank: Of the subspace metrics: a number of directions such as 8, or the share of the
+            dominant language's variance that they keep at every layer, such as 0.9.
+        groups: 95% intervals by the jackknife over this many groups of sentences, 10 say; it
+            measures everything so many times again. 0 for none.
+        projection: Sweep a second time after a language-agnostic projection of the states:
+            centre, lsar, or none.
         share: Share of the layers that the area takes (beta).
         sentences: Use the first N sentences only.
         keep_intersection: Drop sentences that some language lacks instead of refusing them.
@@ -44,7 +52,11 @@ class SweepConfig:
     languages: str | None = None
     dominant: str = DOMINANT
     metric: str = "affine_invariant,mean_distance,mean_distance_rms,shifcon"
+    states: Literal["sentences", "tokens"] = "sentences"
     shrinkage: str = "ledoit-wolf"
+    rank: str = "0.9"
+    groups: int = 0
+    projection: str = "none"
     share: float = 0.3
     sentences: int | None = None
     keep_intersection: bool = False

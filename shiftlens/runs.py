@@ -14,11 +14,14 @@ from shiftlens.collect import CollectionPlan, collect_states, plan_collection
 from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
 from shiftlens.store import STORE, ActivationStore, check_folder, make_folder, write_atomic
-from shiftlens.sweep import LayerSweep, check_sweep_options, sweep_layers
+from shiftlens.sweep import LayerSweep, sweep_layers
+from shiftlens.sweep_options import SweepOptions
+from shiftlens.token_moments import TOKENS, TokenMoments, TokenPlan, collect_token_moments
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,24 @@ class SweepRun:
 
     Attributes:
         out: The run folder.
-        store: The activations in it.
+        store: The activations in it, or the token moments.
         sweep: The table and the area.
+        projected: The sweep after the projection, where there is one.
     """
 
     out: Path
-    store: ActivationStore
+    store: ActivationStore | TokenMoments
     sweep: LayerSweep
+    projected: LayerSweep | None = None
 
 
 def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepRun:
     """Collect, sweep, choose the area and draw it.
 
-    The run folder then holds ``activations/``, ``sentences.parquet``, ``tokens.csv``,
-    ``sweep.csv``, ``sweep.parquet``, ``area.json``, ``layer_distance.png``, ``.svg`` and
-    ``.html``, and ``config.yaml``, which repeats the run.
+    The run folder then holds ``activations/`` (or ``token_moments/``), ``sentences.parquet``,
+    ``tokens.csv``, ``sweep.csv``, ``sweep.parquet``, ``area.json``, ``layer_distance.png``,
+    ``.svg`` and ``.html``, and ``config.yaml``, which repeats the run; after a projection also
+    ``sweep_NAME`` and ``layer_distance_NAME`` under the projection's name.
 
     Args:
         config: The settings.
@@ -62,29 +68,43 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
         batch_tokens=config.batch_tokens,
         max_length=config.max_length,
     )
+    if config.states == "tokens":
+        plan = TokenPlan.of(plan, split_rows(len(corpus), config.seed))
     out = make_folder(Path(config.out))
     say(_forecast(config, model, corpus, plan))
     _check_disk(out, plan)
     tokens = _token_table(plan)
     say(tokens.to_string(index=False))
-    store = collect_states(model, corpus, out / STORE, plan=plan)
-    sweep = sweep_layers(
-        store,
-        config.dominant,
-        config.metric,
-        shrinkage=config.shrinkage,
-        share=config.share,
-        seed=config.seed,
-    )
+    store = _collect(config, model, corpus, plan)
+    options = asdict(_options(config))
+    sweep = sweep_layers(store, config.dominant, **{**options, "projection": "none"})
     write_atomic(out / "tokens.csv", tokens.to_csv(index=False).encode())
     sentences = pd.DataFrame({"id": corpus.ids, **corpus.texts})
     write_atomic(out / "sentences.parquet", _parquet(sentences))
     _write_results(out, sweep, model.name)
-    write_atomic(out / "config.yaml", to_yaml(config).encode())
+    write_atomic(out / "area.json", (json.dumps(area_facts(sweep), indent=1) + "\n").encode())
     say(summary(sweep))
+    projected = None
+    if config.projection != "none":
+        projected = sweep_layers(store, config.dominant, **options)
+        _write_results(out, projected, model.name, config.projection)
+        say(_projection_summary(sweep, projected, config.projection))
+    write_atomic(out / "config.yaml", to_yaml(config).encode())
     files = sorted(path for path in out.iterdir() if path.suffix != ".lock")
     say("\n".join(["", *(f"  {path}" for path in files)]))
-    return SweepRun(out, store, sweep)
+    return SweepRun(out, store, sweep, projected)
+
+
+def _options(config: SweepConfig) -> SweepOptions:
+    return SweepOptions(
+        config.metric,
+        config.shrinkage,
+        config.rank,
+        config.groups,
+        config.projection,
+        config.share,
+        config.seed,
+    )
 
 
 def _load(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
@@ -94,29 +114,35 @@ def _load(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
     corpus = load_corpus(config.corpus, languages, keep_intersection=config.keep_intersection)
     if config.sentences is not None:
         corpus = corpus.head(config.sentences)
-    check_sweep_options(
-        corpus.languages,
-        config.dominant,
-        config.metric,
-        config.shrinkage,
-        len(corpus),
-        config.share,
-        config.seed,
-    )
+    if config.states not in ("sentences", "tokens"):
+        raise ShiftlensError(f"states {config.states!r} are neither sentences nor tokens")
+    tokens = config.states == "tokens"
+    _options(config).check(corpus.languages, config.dominant, len(corpus), tokens)
     check_folder(Path(config.out))
     return corpus, load_model(config.model, dtype=config.dtype, device=config.device)
+
+
+def _collect(
+    config: SweepConfig, model: LanguageModel, corpus: Corpus, plan: CollectionPlan
+) -> ActivationStore | TokenMoments:
+    out = Path(config.out)
+    if config.states == "sentences":
+        return collect_states(model, corpus, out / STORE, plan=plan)
+    halves = split_rows(len(corpus), config.seed)
+    return collect_token_moments(model, corpus, out / TOKENS, halves=halves, plan=plan)
 
 
 def _forecast(
     config: SweepConfig, model: LanguageModel, corpus: Corpus, plan: CollectionPlan
 ) -> str:
+    what = "token moments" if config.states == "tokens" else "activations"
     dropped = ", ".join(f"{language}: {n}" for language, n in corpus.dropped.items())
     lines = [
         f"model    {model.name}: {type(model.hf).__name__}, layers 0..{model.n_layers}, "
         f"d_model {model.d_model}, {plan.manifest['model']['dtype']} on {model.device}",
         f"corpus   {config.corpus}: {len(corpus)} sentences in each of "
         f"{', '.join(corpus.languages)}; dominant {config.dominant}",
-        f"writes   {config.out}: {plan.disk_bytes / 1e6:.1f} MB of activations",
+        f"writes   {config.out}: {plan.disk_bytes / 1e6:.1f} MB of {what}",
     ]
     if dropped:
         lines.insert(2, f"dropped  sentences that some language lacks ({dropped})")
@@ -125,11 +151,11 @@ def _forecast(
 
 def _check_disk(out: Path, plan: CollectionPlan) -> None:
     free = shutil.disk_usage(out).free
-    there = sum(file.stat().st_size for file in out.glob(f"{STORE}/*.safetensors"))
+    there = sum(file.stat().st_size for file in out.glob("*/*.safetensors"))
     if free + there < plan.disk_bytes:
         raise ShiftlensError(
-            f"{out}: the activations take {plan.disk_bytes / 1e6:.1f} MB and "
-            f"{free / 1e6:.1f} MB are free; take fewer sentences or another disk"
+            f"{out}: the states take {plan.disk_bytes / 1e6:.1f} MB and {free / 1e6:.1f} MB are "
+            "free; take fewer sentences or another disk"
         )
 
 
@@ -141,19 +167,20 @@ def _token_table(plan: CollectionPlan) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _write_results(out: Path, sweep: LayerSweep, model: str) -> None:
+def _write_results(out: Path, sweep: LayerSweep, model: str, projection: str = "") -> None:
     from shiftlens.plots import layer_distance, layer_distance_interactive, save_figure, save_html
 
-    write_atomic(out / "sweep.csv", sweep.table.to_csv(index=False).encode())
-    write_atomic(out / "sweep.parquet", _parquet(sweep.table))
-    write_atomic(out / "area.json", (json.dumps(area_facts(sweep), indent=1) + "\n").encode())
+    ending = f"_{projection}" if projection else ""
+    write_atomic(out / f"sweep{ending}.csv", sweep.table.to_csv(index=False).encode())
+    write_atomic(out / f"sweep{ending}.parquet", _parquet(sweep.table))
     area = (sweep.area.start, sweep.area.stop) if sweep.area else None
     first = sweep.table.iloc[0]
-    title = f"{Path(model).name}: n = {first['n']}, d = {first['d']}, {first['shrinkage']}"
+    after = f" after {projection}" if projection else ""
+    title = f"{Path(model).name}{after}: n = {first['n']}, d = {first['d']}, {first['shrinkage']}"
     figure = layer_distance(sweep.table, area, sweep.dominant, sweep.metric, title)
-    save_figure(figure, out / "layer_distance")
+    save_figure(figure, out / f"layer_distance{ending}")
     page = layer_distance_interactive(sweep.table, area, sweep.dominant, sweep.metric, title)
-    save_html(page, out / "layer_distance.html")
+    save_html(page, out / f"layer_distance{ending}.html")
 
 
 def area_facts(sweep: LayerSweep) -> dict[str, Any]:
@@ -183,15 +210,27 @@ def summary(sweep: LayerSweep) -> str:
     lines = [
         "",
         f"{sweep.metric} to {sweep.dominant} by layer "
-        f"(n = {first['n']} against {first['n']} other sentences, d = {first['d']}, "
+        f"(n = {first['n']} in each half, d = {first['d']}, "
         f"rank {sweep.table['rank'].min()}-{sweep.table['rank'].max()}, "
         f"shrinkage {first['shrinkage']})",
         sweep.curves(sweep.metric).round(3).to_string(),
         "",
     ]
-    if not sweep.areas:
+    if sweep.areas is None:
         return "\n".join([*lines, "area     none: the model has fewer than 3 blocks"])
-    width = max(map(len, sweep.areas))
+    width = max(map(len, sweep.areas), default=0)
     lines += [f"area by {metric:{width}}  {area}" for metric, area in sweep.areas.items()]
-    lines[-len(sweep.areas)] += "  <- the area"
+    if sweep.area:
+        lines[-len(sweep.areas)] += "  <- the area"
     return "\n".join(lines)
+
+
+def _projection_summary(before: LayerSweep, after: LayerSweep, projection: str) -> str:
+    """Mean curves of every metric, before and after a projection."""
+    curves = {
+        (metric, when): sweep.mean_curve(metric)
+        for metric in before.table["metric"].unique()
+        for when, sweep in (("before", before), ("after", after))
+    }
+    table = pd.DataFrame(curves).T.round(3)
+    return f"\nmean over the languages by layer, before and after {projection}\n{table.to_string()}"

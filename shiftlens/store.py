@@ -1,20 +1,20 @@
-"""The activation store: safetensors shards beside a JSON manifest.
+"""Stores: safetensors shards beside a JSON manifest.
 
-A store is a folder. ``manifest.json`` says what the states are and which shards make them up; it
-is written once, before the first shard. A shard holds some sentences of one language at all
-layers; it appears under its name only when it is whole, so a killed run leaves whole shards and
-nothing else, and the next run goes on with the missing ones. Every tensor's SHA-256 stands in its
-shard's header and is checked whenever the tensor is read.
+A store is a folder. ``manifest.json`` says what is in it and which shards make it up; it is
+written once, before the first shard. A shard holds some sentences of one language at all layers;
+it appears under its name only when it is whole, so a killed run leaves whole shards and nothing
+else, and the next run goes on with the missing ones. Every tensor's SHA-256 stands in its shard's
+header and is checked whenever the tensor is read.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -27,7 +27,6 @@ STORE = "activations"
 """Name of a store's folder in a run folder."""
 
 MANIFEST = "manifest.json"
-FORMAT = 1
 DAMAGE = (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError)
 """What reading a damaged shard can raise."""
 
@@ -120,13 +119,14 @@ def _sha256(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _layer_key(layer: int) -> str:
+def layer_key(layer: int) -> str:
+    """Name of a layer's tensors in a shard."""
     return f"layer.{layer:02d}"
 
 
 @dataclass(frozen=True)
-class ActivationStore:
-    """Sentence vectors of every language at every layer, on disk.
+class ShardStore:
+    """What every store has: a manifest, and shards that are whole or missing.
 
     Attributes:
         path: The folder.
@@ -136,9 +136,11 @@ class ActivationStore:
 
     path: Path
     manifest: dict[str, Any]
+    kind: ClassVar[str]
+    format: ClassVar[int | str]
 
     @classmethod
-    def open(cls, path: str | Path) -> "ActivationStore":
+    def open(cls, path: str | Path) -> Self:
         """Open a store that exists.
 
         Raises:
@@ -148,11 +150,11 @@ class ActivationStore:
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         except OSError as error:
-            raise ShiftlensError(f"no activation store in {path}: no {MANIFEST}") from error
+            raise ShiftlensError(f"no {cls.kind} in {path}: no {MANIFEST}") from error
         except ValueError as error:
             raise ShiftlensError(f"{path / MANIFEST} is damaged ({error}); collect anew") from error
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise ShiftlensError(f"{path / MANIFEST} is not of store format {FORMAT}")
+        if not isinstance(manifest, dict) or manifest.get("format") != cls.format:
+            raise ShiftlensError(f"{path / MANIFEST} is not of store format {cls.format}")
         stated = manifest.pop("sha256", None)
         store = cls(path, manifest)
         if stated != store._manifest_sha256:
@@ -162,14 +164,14 @@ class ActivationStore:
         return store
 
     @classmethod
-    def create(cls, path: str | Path, manifest: dict[str, Any]) -> "ActivationStore":
+    def create(cls, path: str | Path, manifest: dict[str, Any]) -> Self:
         """Begin a store, or come back to the one that this very manifest began.
 
         Raises:
             ShiftlensError: The folder holds states of another model, corpus or setting.
         """
         path = make_folder(Path(path))
-        store = cls(path, {"format": FORMAT, **manifest})
+        store = cls(path, {"format": cls.format, **manifest})
         if (path / MANIFEST).exists():
             _refuse_mixing(path, cls.open(path).manifest, store.manifest)
         else:
@@ -219,44 +221,14 @@ class ActivationStore:
         with safe_open(self.path / file, framework="np") as shard:
             return json.loads(shard.metadata()["shiftlens"])
 
-    def write(self, file: str, rows: np.ndarray, states: np.ndarray) -> None:
-        """Add a shard.
-
-        Args:
-            file: Its name, one of the manifest's.
-            rows: Sentence numbers in corpus order, ``(n,)``.
-            states: Sentence vectors ``(n, L + 1, d_model)``.
-        """
-        tensors = {"rows": rows.astype(np.int64)}
-        for position, layer in enumerate(self.layers):
-            tensors[_layer_key(layer)] = np.ascontiguousarray(states[:, position], dtype=np.float32)
+    def _write(self, file: str, tensors: dict[str, np.ndarray]) -> None:
+        """Add a shard, one of the manifest's, with the hash of every tensor in its header."""
         header = {key: _sha256(value) for key, value in tensors.items()}
         header |= {"manifest": self._manifest_sha256, "file": file}
         metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
         write_atomic(self.path / file, save(tensors, metadata=metadata))
 
-    def states(self, language: str, layer: int) -> np.ndarray:
-        """Sentence vectors of one language at one layer, in corpus order.
-
-        Returns:
-            ``(n_sentences, d_model)``, float32.
-
-        Raises:
-            ShiftlensError: The language or layer is not stored, or a shard is missing or damaged.
-        """
-        if language not in self.languages:
-            known = ", ".join(self.languages)
-            raise ShiftlensError(f"language {language!r} is not in {self.path} (there: {known})")
-        if layer not in self.layers:
-            raise ShiftlensError(f"layer {layer} is not in {self.path} (0..{self.layers[-1]})")
-        states = np.empty((self.n_sentences, self.manifest["model"]["d_model"]), np.float32)
-        for shard in self.manifest["shards"]:
-            if shard["language"] == language:
-                rows, values = self._read(shard["file"], ("rows", _layer_key(layer)))
-                states[rows] = values
-        return states
-
-    def _read(self, file: str, keys: tuple[str, ...]) -> list[np.ndarray]:
+    def _read(self, file: str, keys: Sequence[str]) -> list[np.ndarray]:
         """Read tensors of a shard and hold each against its hash."""
         if problem := self._problem(file):
             raise ShiftlensError(f"shard {self.path / file} is {problem}; collect again to mend it")
@@ -276,6 +248,51 @@ class ActivationStore:
                     )
         return arrays
 
+    def _check_stored(self, language: str, layer: int) -> None:
+        """Refuse a language or layer that the store does not have."""
+        if language not in self.languages:
+            known = ", ".join(self.languages)
+            raise ShiftlensError(f"language {language!r} is not in {self.path} (there: {known})")
+        if layer not in self.layers:
+            raise ShiftlensError(f"layer {layer} is not in {self.path} (0..{self.layers[-1]})")
+
+
+class ActivationStore(ShardStore):
+    """Sentence vectors of every language at every layer, on disk."""
+
+    kind = "activation store"
+    format = 1
+
+    def write(self, file: str, rows: np.ndarray, states: np.ndarray) -> None:
+        """Add a shard.
+
+        Args:
+            file: Its name, one of the manifest's.
+            rows: Sentence numbers in corpus order, ``(n,)``.
+            states: Sentence vectors ``(n, L + 1, d_model)``.
+        """
+        tensors = {"rows": rows.astype(np.int64)}
+        for position, layer in enumerate(self.layers):
+            tensors[layer_key(layer)] = np.ascontiguousarray(states[:, position], dtype=np.float32)
+        self._write(file, tensors)
+
+    def states(self, language: str, layer: int) -> np.ndarray:
+        """Sentence vectors of one language at one layer, in corpus order.
+
+        Returns:
+            ``(n_sentences, d_model)``, float32.
+
+        Raises:
+            ShiftlensError: The language or layer is not stored, or a shard is missing or damaged.
+        """
+        self._check_stored(language, layer)
+        states = np.empty((self.n_sentences, self.manifest["model"]["d_model"]), np.float32)
+        for shard in self.manifest["shards"]:
+            if shard["language"] == language:
+                rows, values = self._read(shard["file"], ("rows", layer_key(layer)))
+                states[rows] = values
+        return states
+
     def verify(self) -> list[str]:
         """Read every shard whole.
 
@@ -285,7 +302,7 @@ class ActivationStore:
         problems = []
         for shard in self.manifest["shards"]:
             try:
-                rows, *_ = self._read(shard["file"], ("rows", *map(_layer_key, self.layers)))
+                rows, *_ = self._read(shard["file"], ("rows", *map(layer_key, self.layers)))
                 if len(rows) != shard["rows"]:
                     problems.append(f"shard {self.path / shard['file']}: wrong number of rows")
             except ShiftlensError as error:

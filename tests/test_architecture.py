@@ -12,8 +12,17 @@ PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
     {"errors", "config", "settings", "languages", "pooling", "area", "geometry", "demo", "effects"},
     {"corpora", "corpus_files", "models", "store", "tokens", "sft"},
-    {"collect", "check", "plan", "shift"},
-    {"sweep", "contrastive", "trainer", "answers", "evaluate", "experiment"},
+    {"collect", "check", "plan", "shift", "token_moments", "halves"},
+    {
+        "sweep",
+        "sweep_options",
+        "estimate",
+        "contrastive",
+        "trainer",
+        "answers",
+        "evaluate",
+        "experiment",
+    },
     {"plots", "report", "before_after", "runs", "train", "train_checks"},
     {"app", "cli", "showcase", "__main__"},
 ]

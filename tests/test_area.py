@@ -78,13 +78,13 @@ def test_a_monotone_curve_gives_the_width_at_its_low_end_without_the_ends(
 def test_the_lowest_layers_side_by_side_are_the_area():
     area = choose_area(curve(5, 3, 1, 2, 4))
     assert (area.start, area.stop, area.lowest, area.contiguous) == (3, 4, (3, 4), True)
-    assert str(area) == "layers 3-4 (the layers of lowest distance)"
+    assert str(area) == "layers 3-4 (the closest layers)"
 
 
 def test_the_window_of_smallest_mean_stands_in_for_lowest_layers_that_are_apart():
     area = choose_area(curve(1, 9, 3, 3, 2))
     assert (area.start, area.stop, area.lowest, area.contiguous) == (4, 5, (1, 5), False)
-    assert "lowest layers [1, 5] are not adjacent" in str(area)
+    assert "closest layers [1, 5] are not adjacent" in str(area)
 
 
 def test_a_window_need_not_hold_the_lowest_layer():

@@ -13,7 +13,7 @@ from shiftlens.check import TOLERANCE
 from shiftlens.cli import COMMANDS, main
 from shiftlens.config import SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
-from shiftlens.geometry import METRICS
+from shiftlens.geometry import METRICS, REQUIREMENTS
 from shiftlens.settings import preset_path, yaml_arguments
 from shiftlens.store import ActivationStore
 
@@ -362,7 +362,7 @@ def test_metrics_are_listed_one_a_line_with_what_each_requires(capfd):
     assert [line.split()[0] for line in lines] == list(METRICS)
     for line, metric in zip(lines, METRICS.values(), strict=True):
         assert metric.description in line
-        assert line.endswith(f"requires {metric.requires}")
+        assert line.endswith(f"[{metric.kind}; requires {REQUIREMENTS[metric.requires]}]")
 
 
 def test_an_interruption_exits_with_130_and_says_how_to_go_on(capfd, monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.text import Text
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.geometry import METRICS as REGISTERED
 from shiftlens.languages import language_name
 from shiftlens.plots import (
     COMMON_LANGUAGES,
@@ -174,10 +175,45 @@ def test_layer_step(layers, step):
     assert layer_step(layers) == step
 
 
-def test_an_unlisted_metric_is_named_by_its_own_words():
-    assert metric_label("bures_wasserstein").words == "bures wasserstein"
-    figure = layer_distance(sweep(metrics=["log_euclidean"]), AREA, metric="log_euclidean")
-    assert figure.axes[0].get_ylabel() == "log euclidean"
+def test_every_metric_has_its_words_and_an_unlisted_one_its_own():
+    for metric in REGISTERED:
+        label = metric_label(metric)
+        assert label.words != metric.replace("_", " ") or metric in ("effective_rank", "anisotropy")
+    assert metric_label("my_metric").words == "my metric"
+    figure = layer_distance(sweep(metrics=["my_metric"]), AREA, metric="my_metric")
+    assert figure.axes[0].get_ylabel() == "my metric"
+
+
+def with_intervals(table):
+    return table.assign(low=table["value"] - 1, high=table["value"] + 2, reference=0.5)
+
+
+def test_intervals_are_drawn_as_bands_and_the_reference_as_a_line():
+    table = with_intervals(sweep(metrics=["mexa"]))
+    axes = layer_distance(table, AREA, metric="mexa").axes[0]
+    outline = axes.collections[0].get_paths()[0].vertices
+    values = values_of(table, "mexa", "sw")
+    assert outline[:, 1].min() == pytest.approx(values.min() - 1)
+    assert outline[:, 1].max() == pytest.approx(values.max() + 2)
+    assert len(axes.collections) == 4
+    names = [line.get_label() for line in axes.lines]
+    assert names[-2:] == ["en, unrelated sentences", "chance"]
+    assert set(axes.lines[-1].get_ydata()) == {0.5}
+
+
+def test_the_page_draws_intervals_and_reference_and_names_them_by_metric():
+    table = with_intervals(sweep(metrics=["affine_invariant", "mexa", "grassmann"]))
+    table.loc[table["metric"] == "affine_invariant", ["low", "high", "reference"]] = np.nan
+    figure = layer_distance_interactive(table, AREA)
+    assert [trace.visible for trace in figure.data] == [True] * 5 + [False] * 5
+    mexa, grassmann = (button.args[0] for button in figure.layout.updatemenus[0].buttons[1:])
+    assert mexa["visible"] == [True] * 10
+    assert mexa["name"][4:6] == ["en, unrelated sentences", "chance"]
+    assert grassmann["name"][4:6] == ["en split-half floor", "random subspaces"]
+    values = values_of(table, "mexa", "sw").tolist()
+    ends = [*(value + 2 for value in values), *(value - 1 for value in values[::-1])]
+    assert mexa["y"][6] == pytest.approx(ends)
+    assert "[" in mexa["text"][0][0]
 
 
 @pytest.mark.parametrize("draw", [layer_distance, layer_distance_interactive])
@@ -202,7 +238,7 @@ def test_the_page_figure_holds_every_metric():
     table = sweep()
     figure = layer_distance_interactive(table, AREA, metric="shifcon")
     names = ["Swahili", "German", "Chinese", "mean of 3 languages", "en split-half floor"]
-    assert [trace.name for trace in figure.data] == names
+    assert [trace.name for trace in figure.data if trace.visible] == names
     buttons = figure.layout.updatemenus[0].buttons
     words = ["ShifCon subspace distance", *(metric_label(m).words for m in METRICS[:3])]
     assert [button.label for button in buttons][:4] == words
@@ -251,7 +287,7 @@ def test_the_page_is_self_contained_and_the_same_bytes(page, tmp_path):
         assert json.dumps(value) in text
     again = save_html(layer_distance_interactive(table, AREA), tmp_path / "again.html")
     assert again.read_bytes() == path.read_bytes()
-    assert "<title>Distance of each language to English, layer by layer</title>" in text
+    assert "<title>Each language against English, layer by layer</title>" in text
     odd = save_html(layer_distance_interactive(table, AREA, title="</script>&"), tmp_path / "odd")
     assert "<title>&lt;/script&gt;&amp;</title>" in odd.read_text(encoding="utf-8")
     assert odd.read_text(encoding="utf-8").count("</script>") == text.count("</script>")

@@ -180,10 +180,14 @@ def test_the_table_is_tidy_and_names_its_choices(tmp_path):
     result = sweep_layers(make_store(tmp_path, states), shrinkage="oas")
     table = result.table
     assert list(table.columns) == COLUMNS
-    assert ",".join(COLUMNS) == "layer,language,metric,value,n,d,rank,shrinkage,alpha"
+    assert ",".join(COLUMNS) == (
+        "layer,language,metric,value,low,high,reference,n,d,rank,shrinkage,alpha"
+    )
     assert len(table) == LAYERS * len(LANGUAGES) * len(DEFAULT_METRICS)
     assert not table.duplicated(["layer", "language", "metric"]).any()
-    assert not table.isna().any(axis=None)
+    unasked = ["low", "high", "reference"]
+    assert table[unasked].isna().all(axis=None)
+    assert not table.drop(columns=unasked).isna().any(axis=None)
     assert set(table["n"]) == {30}
     assert set(table["d"]) == {D}
     assert set(table["rank"]) == {D}

@@ -12,10 +12,25 @@ from shiftlens.geometry.grassmann import (
     grassmann_geodesic,
     project_affine,
     projection_distance,
+    random_angles,
     random_subspaces,
 )
-from shiftlens.geometry.metrics import METRICS, Metric
+from shiftlens.geometry.jackknife import (
+    Interval,
+    delete_group_jackknife,
+    jackknife_interval,
+    rows_without_groups,
+)
+from shiftlens.geometry.metrics import METRICS, REQUIREMENTS, Metric, metrics_named
 from shiftlens.geometry.moments import Moments
+from shiftlens.geometry.pairwise import pairwise
+from shiftlens.geometry.projection import (
+    PROJECTIONS,
+    AgnosticProjection,
+    fit_projection,
+    lsar,
+    mean_centring,
+)
 from shiftlens.geometry.retrieval import (
     Mexa,
     Retrieval,
@@ -23,6 +38,7 @@ from shiftlens.geometry.retrieval import (
     csls_retrieval,
     mexa,
 )
+from shiftlens.geometry.separability import lda_accuracy, probe_accuracy, silhouette
 from shiftlens.geometry.shifcon import ShifConDistance, mean_distance, shifcon_distance
 from shiftlens.geometry.shrinkage import Shrinkage, parse_shrinkage
 from shiftlens.geometry.similarity import (
@@ -33,16 +49,21 @@ from shiftlens.geometry.similarity import (
 )
 from shiftlens.geometry.spd import ShrunkCovariance, shrunk_covariance
 from shiftlens.geometry.spd_distances import bures_wasserstein, log_euclidean, symmetrised_kl
+from shiftlens.geometry.spread import anisotropy, effective_rank
 from shiftlens.geometry.subspaces import (
     fixed_rank_distance,
     principal_angles,
     svd_basis,
     variance_rank,
 )
-from shiftlens.geometry.summary import LanguageSummary, summarise
+from shiftlens.geometry.summary import LanguageSummary, summarise, summary_of_factor
 
 __all__ = [
     "METRICS",
+    "PROJECTIONS",
+    "REQUIREMENTS",
+    "AgnosticProjection",
+    "Interval",
     "LanguageSummary",
     "Metric",
     "Mexa",
@@ -54,27 +75,42 @@ __all__ = [
     "ShrunkCovariance",
     "affine_invariant",
     "affine_invariant_dense",
+    "anisotropy",
     "bures_wasserstein",
     "chordal_distance",
     "cosine_retrieval",
     "csls_retrieval",
     "debiased_linear_cka",
+    "delete_group_jackknife",
+    "effective_rank",
+    "fit_projection",
     "fixed_rank_distance",
     "grassmann_geodesic",
+    "jackknife_interval",
+    "lda_accuracy",
     "linear_cka",
     "log_euclidean",
+    "lsar",
+    "mean_centring",
     "mean_cosine",
     "mean_distance",
+    "metrics_named",
     "mexa",
+    "pairwise",
     "parse_shrinkage",
     "principal_angles",
+    "probe_accuracy",
     "procrustes_distance",
     "project_affine",
     "projection_distance",
+    "random_angles",
     "random_subspaces",
+    "rows_without_groups",
     "shifcon_distance",
     "shrunk_covariance",
+    "silhouette",
     "summarise",
+    "summary_of_factor",
     "svd_basis",
     "symmetrised_kl",
     "variance_rank",

@@ -49,13 +49,13 @@ def centred_factor(states: Any) -> CentredFactor:
     centred = raw - mean
     centred -= centred.mean(axis=0)  # the mean's own rounding, so that constant columns cancel
     squared_norms = np.einsum("ij,ij->i", centred, centred)
-    tall = np.linalg.qr(centred, mode="r") if n > d else centred
-    _, values, transposed = np.linalg.svd(tall, full_matrices=False)
+    root = np.asarray(np.linalg.qr(centred, mode="r")) if n > d else centred
+    basis, values, _ = np.linalg.svd(root.T, full_matrices=False)
     rank = np.count_nonzero(values > max(n, d) * np.finfo(np.float64).eps * values[0])
     return CentredFactor(
         n=n,
         mean=mean,
-        basis=transposed[:rank].T,
+        basis=basis[:, :rank],
         singular_values=values[:rank],
         fourth_moment=float(squared_norms @ squared_norms),
         rms_norm=float(np.linalg.norm(raw) / np.sqrt(n)),

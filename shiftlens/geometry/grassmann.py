@@ -1,6 +1,7 @@
 """Distances of subspaces from their principal angles, their scale, and projecting onto one."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,35 @@ def random_subspaces(p: int, q: int, d: int) -> RandomSubspaces:
         squared_chordal=min(p, q) - overlap,
         squared_projection=p + q - 2.0 * overlap,
     )
+
+
+@lru_cache(maxsize=64)
+def random_angles(p: int, d: int, draws: int = 16, seed: int = 0) -> FloatArray:
+    """Principal angles of random subspaces of one rank, drawn uniformly (Haar).
+
+    One of the two may be held still, so the cosines are the singular values of the first p rows
+    of a random orthonormal basis. For the distances without a closed form in `random_subspaces`.
+
+    Args:
+        p: rank of both, 1 <= p <= d.
+        d: width of the space.
+        draws: number of pairs drawn.
+        seed: of the draws.
+
+    Returns:
+        (draws, p) angles in radians, rising in each row.
+
+    Raises:
+        ShiftlensError: if p lies outside 1..d.
+    """
+    if not 1 <= p <= d:
+        raise ShiftlensError(f"random_angles: rank {p} must lie from 1 to the width d = {d}.")
+    rng = np.random.default_rng(seed)
+    still = np.eye(d, p)
+    angles = [
+        principal_angles(still, np.linalg.qr(rng.normal(size=(d, p))).Q) for _ in range(draws)
+    ]
+    return np.array(angles)
 
 
 def project_affine(states: Any, mean: Any, basis: Any) -> FloatArray:

@@ -2,31 +2,66 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.geometry import grassmann, retrieval, similarity, spd_distances
 from shiftlens.geometry.affine_invariant import affine_invariant
+from shiftlens.geometry.arrays import FloatArray
+from shiftlens.geometry.separability import lda_accuracy, probe_accuracy, silhouette
 from shiftlens.geometry.shifcon import mean_distance, shifcon_distance
-from shiftlens.geometry.subspaces import fixed_rank_distance
+from shiftlens.geometry.spread import anisotropy, effective_rank_of
+from shiftlens.geometry.subspaces import fixed_rank_distance, principal_angles
 from shiftlens.geometry.summary import LanguageSummary
+
+REQUIREMENTS = {
+    "nothing": "nothing",
+    "covariance": "a covariance, which may be singular",
+    "shrinkage": "a covariance that --shrinkage makes invertible",
+    "rank": "one --rank for all",
+    "pairs": "parallel sentence vectors",
+    "rows": "sentence vectors",
+}
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One way to measure how far a language lies from the dominant one.
+    """One way to compare a language with the dominant one, or to look at one alone.
 
     Attributes:
         name: its key in `METRICS`.
         description: one line for tables and figures.
-        requires: the argument of `summarise` that decides its value: "shrinkage", "rank", or
-            "nothing".
-        function: takes the language's summary, then the dominant language's.
+        kind: "distance" (a metric in the mathematical sense), "dissimilarity" (larger is farther,
+            no triangle inequality), "similarity" (larger is nearer) or "single" (of one language).
+        requires: a key of `REQUIREMENTS`: "pairs" and "rows" work on the states themselves, all
+            others on summaries, and so on token moments too.
+        function: takes what `takes` says, of the language and then of the dominant one; of the
+            language alone where the kind is "single".
+        symmetric: whether the two languages may change places.
+        reference: from (n, d, rank) to the value of languages that have nothing to do with each
+            other: chance, or random subspaces. None where there is no such number.
     """
 
     name: str
     description: str
-    requires: Literal["shrinkage", "rank", "nothing"]
-    function: Callable[[LanguageSummary, LanguageSummary], float]
+    kind: Literal["distance", "dissimilarity", "similarity", "single"]
+    requires: Literal["nothing", "covariance", "shrinkage", "rank", "pairs", "rows"]
+    function: Callable[..., float]
+    symmetric: bool = True
+    reference: Callable[[int, int, int], float] | None = None
+
+    @property
+    def takes(self) -> Literal["summary", "states"]:
+        """What `function` is given: summaries of the languages, or their states."""
+        return "states" if self.requires in ("pairs", "rows") else "summary"
+
+    @property
+    def paired(self) -> bool:
+        """Whether row i must be the same sentence in both languages."""
+        return self.requires == "pairs"
 
 
 def fixed_rank(k: LanguageSummary, dominant: LanguageSummary) -> float:
@@ -44,16 +79,37 @@ def fixed_rank(k: LanguageSummary, dominant: LanguageSummary) -> float:
     Raises:
         ShiftlensError: if a summary was made without a rank, or the ranks or widths differ.
     """
-    p, q = k.principal_rank, dominant.principal_rank
-    if p is None or q is None:
+    u, v = leading_basis(k), leading_basis(dominant)
+    return fixed_rank_distance(u, k.variances[: u.shape[1]], v, dominant.variances[: v.shape[1]])
+
+
+def leading_basis(summary: LanguageSummary) -> FloatArray:
+    """The leading principal directions that the subspace metrics compare.
+
+    Args:
+        summary: summary of a language, made with a rank p.
+
+    Returns:
+        (d, p), orthonormal columns.
+
+    Raises:
+        ShiftlensError: if the summary was made without a rank.
+    """
+    if summary.principal_rank is None:
         raise ShiftlensError(
-            "fixed_rank: a summary was made without a rank; give summarise(states, shrinkage, "
-            "rank) one rank for every language and layer, such as variance_rank of the dominant "
-            "language."
+            "a subspace metric was given a summary made without a rank; give summarise(states, "
+            "shrinkage, rank) one rank for every language and layer, such as variance_rank of the "
+            "dominant language."
         )
-    return fixed_rank_distance(
-        k.basis[:, :p], k.variances[:p], dominant.basis[:, :q], dominant.variances[:q]
-    )
+    return summary.basis[:, : summary.principal_rank]
+
+
+def _of_bases(distance: Callable[[Any, Any], float]) -> Callable[..., float]:
+    return lambda k, dominant: distance(leading_basis(k), leading_basis(dominant))
+
+
+def _mean_angle(u: FloatArray, v: FloatArray) -> float:
+    return float(principal_angles(u, v).mean())
 
 
 def _mean_distance_rms(k: LanguageSummary, dominant: LanguageSummary) -> float:
@@ -64,28 +120,268 @@ def _shifcon_total(k: LanguageSummary, dominant: LanguageSummary) -> float:
     return shifcon_distance(k, dominant).total
 
 
+def _there(measure: Callable[..., retrieval.Retrieval], x: Any, y: Any) -> float:
+    return measure(x, y).there
+
+
+def _back(measure: Callable[..., retrieval.Retrieval], x: Any, y: Any) -> float:
+    return measure(x, y).back
+
+
+def _random_geodesic(n: int, d: int, rank: int) -> float:
+    return float(np.linalg.norm(grassmann.random_angles(rank, d), axis=1).mean())
+
+
+def _random_angle(n: int, d: int, rank: int) -> float:
+    return float(grassmann.random_angles(rank, d).mean())
+
+
+def _random_chordal(n: int, d: int, rank: int) -> float:
+    return float(np.sqrt(grassmann.random_subspaces(rank, rank, d).squared_chordal))
+
+
+def _random_projection(n: int, d: int, rank: int) -> float:
+    return float(np.sqrt(grassmann.random_subspaces(rank, rank, d).squared_projection))
+
+
+def _one_in_n(n: int, d: int, rank: int) -> float:
+    return 1 / n
+
+
+def _half(n: int, d: int, rank: int) -> float:
+    return 0.5
+
+
+def _zero(n: int, d: int, rank: int) -> float:
+    return 0.0
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric(
             "affine_invariant",
             "affine-invariant distance of the covariances (ShifCon's log term; picks the area)",
+            "distance",
             "shrinkage",
             affine_invariant,
         ),
-        Metric("mean_distance", "distance of the means (raw mean term)", "nothing", mean_distance),
+        Metric(
+            "mean_distance",
+            "distance of the means (raw mean term)",
+            "distance",
+            "nothing",
+            mean_distance,
+        ),
         Metric(
             "mean_distance_rms",
             "distance of the means / RMS norm of the dominant states",
+            "dissimilarity",
             "nothing",
             _mean_distance_rms,
+            symmetric=False,
         ),
-        Metric("shifcon", "log term + raw mean term, as in ShifCon", "shrinkage", _shifcon_total),
+        Metric(
+            "shifcon",
+            "log term + raw mean term, as in ShifCon",
+            "distance",
+            "shrinkage",
+            _shifcon_total,
+        ),
+        Metric(
+            "log_euclidean",
+            "log-Euclidean distance of the covariances",
+            "distance",
+            "shrinkage",
+            spd_distances.log_euclidean,
+        ),
+        Metric(
+            "bures_wasserstein",
+            "Bures-Wasserstein distance of the covariances",
+            "distance",
+            "covariance",
+            spd_distances.bures_wasserstein,
+        ),
+        Metric(
+            "symmetrised_kl",
+            "symmetrised KL (Jeffreys) divergence of centred Gaussians, in nats",
+            "dissimilarity",
+            "shrinkage",
+            spd_distances.symmetrised_kl,
+        ),
         Metric(
             "fixed_rank",
-            "fixed-rank distance of Bonnabel & Sepulchre, weight 1 (not a true metric)",
+            "fixed-rank distance of Bonnabel & Sepulchre, weight 1 (not a metric)",
+            "dissimilarity",
             "rank",
             fixed_rank,
         ),
+        Metric(
+            "principal_angle",
+            "mean principal angle of the subspaces, in radians",
+            "dissimilarity",
+            "rank",
+            _of_bases(_mean_angle),
+            reference=_random_angle,
+        ),
+        Metric(
+            "grassmann",
+            "geodesic distance of the subspaces on the Grassmannian",
+            "distance",
+            "rank",
+            _of_bases(grassmann.grassmann_geodesic),
+            reference=_random_geodesic,
+        ),
+        Metric(
+            "chordal",
+            "chordal distance of the subspaces",
+            "distance",
+            "rank",
+            _of_bases(grassmann.chordal_distance),
+            reference=_random_chordal,
+        ),
+        Metric(
+            "projection",
+            "Frobenius distance of the subspaces' projectors",
+            "distance",
+            "rank",
+            _of_bases(grassmann.projection_distance),
+            reference=_random_projection,
+        ),
+        Metric(
+            "procrustes",
+            "orthogonal Procrustes distance of centred, scaled states",
+            "distance",
+            "pairs",
+            similarity.procrustes_distance,
+        ),
+        Metric("linear_cka", "linear CKA", "similarity", "pairs", similarity.linear_cka),
+        Metric(
+            "debiased_cka",
+            "linear CKA from the unbiased estimate of HSIC",
+            "similarity",
+            "pairs",
+            similarity.debiased_linear_cka,
+            reference=_zero,
+        ),
+        Metric(
+            "cosine",
+            "mean cosine of a sentence and its translation",
+            "similarity",
+            "pairs",
+            similarity.mean_cosine,
+        ),
+        Metric(
+            "centred_cosine",
+            "mean cosine of translations, each language's own mean subtracted",
+            "similarity",
+            "pairs",
+            partial(similarity.mean_cosine, centred=True),
+        ),
+        Metric(
+            "retrieval",
+            "P@1: share of the language's sentences that find their dominant translation",
+            "similarity",
+            "pairs",
+            partial(_there, retrieval.cosine_retrieval),
+            symmetric=False,
+            reference=_one_in_n,
+        ),
+        Metric(
+            "retrieval_back",
+            "P@1: share of the dominant sentences that find their translation",
+            "similarity",
+            "pairs",
+            partial(_back, retrieval.cosine_retrieval),
+            symmetric=False,
+            reference=_one_in_n,
+        ),
+        Metric(
+            "csls",
+            "retrieval by CSLS, 10 neighbours",
+            "similarity",
+            "pairs",
+            partial(_there, retrieval.csls_retrieval),
+            symmetric=False,
+            reference=_one_in_n,
+        ),
+        Metric(
+            "csls_back",
+            "retrieval_back by CSLS, 10 neighbours",
+            "similarity",
+            "pairs",
+            partial(_back, retrieval.csls_retrieval),
+            symmetric=False,
+            reference=_one_in_n,
+        ),
+        Metric(
+            "mexa",
+            "MEXA: share of translation pairs that are each other's best",
+            "similarity",
+            "pairs",
+            lambda x, y: retrieval.mexa(x, y).score,
+            reference=lambda n, d, rank: 1 / (2 * n - 1),
+        ),
+        Metric(
+            "lda_accuracy",
+            "accuracy of telling the languages apart by LDA, cross-validated",
+            "dissimilarity",
+            "rows",
+            lda_accuracy,
+            reference=_half,
+        ),
+        Metric(
+            "probe_accuracy",
+            "accuracy of telling the languages apart by a linear probe, cross-validated",
+            "dissimilarity",
+            "rows",
+            probe_accuracy,
+            reference=_half,
+        ),
+        Metric(
+            "silhouette",
+            "mean silhouette of the two languages as clusters",
+            "dissimilarity",
+            "rows",
+            silhouette,
+            reference=_zero,
+        ),
+        Metric(
+            "effective_rank",
+            "effective rank of the centred states (of one language)",
+            "single",
+            "nothing",
+            lambda own: effective_rank_of(np.sqrt(own.variances)),
+        ),
+        Metric(
+            "anisotropy",
+            "mean cosine of two different sentences (of one language)",
+            "single",
+            "rows",
+            anisotropy,
+        ),
     )
 }
+
+
+def metrics_named(names: str) -> list[Metric]:
+    """Read a list of metrics from the command line.
+
+    Args:
+        names: comma-separated keys of `METRICS`, or "all".
+
+    Returns:
+        The metrics, in that order, each once.
+
+    Raises:
+        ShiftlensError: if there is none, or one is unknown.
+    """
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if wanted == ["all"]:
+        return list(METRICS.values())
+    if not wanted:
+        raise ShiftlensError(f"no metric given; choose from {', '.join(METRICS)}, or all")
+    for name in wanted:
+        if name not in METRICS:
+            raise ShiftlensError(f"unknown metric {name!r}; choose from {', '.join(METRICS)}, all")
+    return [METRICS[name] for name in wanted]

@@ -1,15 +1,12 @@
 """Further distances of two covariances, exact in the joint span of their bases."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from shiftlens.errors import ShiftlensError
-from shiftlens.geometry.affine_invariant import joint_coordinates
-from shiftlens.geometry.arrays import FloatArray, as_matrix, check_same_width
-from shiftlens.geometry.spd import ShrunkCovariance
+from shiftlens.geometry.arrays import FloatArray, as_matrix
+from shiftlens.geometry.spd import JointSpan, ShrunkCovariance, Spectrum
 
 
 def log_euclidean(a: Any, b: Any) -> float:
@@ -38,10 +35,10 @@ def log_euclidean(a: Any, b: Any) -> float:
         Symmetric Positive-Definite Matrices", SIAM J. Matrix Anal. Appl. 29(1), 2007,
         doi:10.1137/050637996.
     """
-    pair = _definite_pair(a, b, "log-Euclidean distance")
-    inside = np.diag(np.log(pair.first)) - pair.of_second(np.log)
-    outside = np.log(pair.floors[0] / pair.floors[1])
-    return float(np.sqrt(np.sum(inside**2) + pair.outside * outside**2))
+    joint = _definite(a, b, "log-Euclidean distance")
+    inside = joint.of_first(np.log) - np.diag(np.log(joint.second))
+    outside = np.log(joint.floors[0] / joint.floors[1])
+    return float(np.sqrt(np.sum(inside**2) + joint.outside * outside**2))
 
 
 def bures_wasserstein(a: Any, b: Any) -> float:
@@ -72,12 +69,12 @@ def bures_wasserstein(a: Any, b: Any) -> float:
         matrices", Expositiones Mathematicae 37(2), 2019, doi:10.1016/j.exmath.2018.01.002,
         arXiv:1712.01504.
     """
-    pair = _pair(_spectrum(a, "first matrix"), _spectrum(b, "second matrix"))
-    first, second = np.sqrt(pair.first), pair.of_second(np.sqrt)
-    left, _, right = np.linalg.svd(first[:, None] * second)
-    inside = np.diag(first) - second @ (left @ right).T
-    outside = np.sqrt(pair.floors[0]) - np.sqrt(pair.floors[1])
-    return float(np.sqrt(np.sum(inside**2) + pair.outside * outside**2))
+    joint = JointSpan.of(_spectrum(a, "first matrix"), _spectrum(b, "second matrix"))
+    first, second = joint.of_first(np.sqrt), np.sqrt(joint.second)
+    left, _, right = np.linalg.svd(second[:, None] * first)
+    inside = np.diag(second) - first @ (left @ right).T
+    outside = np.sqrt(joint.floors[0]) - np.sqrt(joint.floors[1])
+    return float(np.sqrt(np.sum(inside**2) + joint.outside * outside**2))
 
 
 def symmetrised_kl(a: Any, b: Any) -> float:
@@ -107,84 +104,26 @@ def symmetrised_kl(a: Any, b: Any) -> float:
         Jeffreys, "An Invariant Form for the Prior Probability in Estimation Problems",
         Proceedings of the Royal Society A 186, 1946, doi:10.1098/rspa.1946.0056.
     """
-    pair = _definite_pair(a, b, "symmetrised KL divergence")
-    root = np.sqrt(pair.first)[:, None]
-    inside = pair.of_second(np.sqrt) / root - root * pair.of_second(lambda x: 1.0 / np.sqrt(x))
-    ratio = np.sqrt(pair.floors[0] / pair.floors[1])
-    return float(0.5 * (np.sum(inside**2) + pair.outside * (ratio - 1.0 / ratio) ** 2))
+    joint = _definite(a, b, "symmetrised KL divergence")
+    root = np.sqrt(joint.second)[:, None]
+    inside = joint.of_first(np.sqrt) / root - root * joint.of_first(lambda x: 1.0 / np.sqrt(x))
+    ratio = np.sqrt(joint.floors[0] / joint.floors[1])
+    return float(0.5 * (np.sum(inside**2) + joint.outside * (ratio - 1.0 / ratio) ** 2))
 
 
-@dataclass(frozen=True, eq=False)
-class _Spectrum:
-    """U diag(eigenvalues) U^T + floor (I - U U^T), with U = basis of shape (d, r)."""
-
-    basis: FloatArray
-    eigenvalues: FloatArray
-    floor: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """Two covariances in an orthonormal basis of their joint span that makes A diagonal.
-
-    Attributes:
-        first: (k,), the diagonal of A.
-        second: (r,), the eigenvalues of B along `coordinates`.
-        coordinates: (k, r), orthonormal.
-        floors: the eigenvalue of A and of B outside the joint span.
-        outside: d - k, how many dimensions lie outside.
-    """
-
-    first: FloatArray
-    second: FloatArray
-    coordinates: FloatArray
-    floors: tuple[float, float]
-    outside: int
-
-    def of_second(self, function: Callable[[Any], Any]) -> FloatArray:
-        """The matrix function of B inside the joint span, of shape (k, k)."""
-        floor = function(self.floors[1])
-        excess = (self.coordinates * (function(self.second) - floor)) @ self.coordinates.T
-        matrix: FloatArray = excess + floor * np.eye(len(self.coordinates))
-        return matrix
-
-
-def _pair(a: _Spectrum, b: _Spectrum) -> _Pair:
-    d, rank = a.basis.shape
-    check_same_width(d, len(b.basis))
-    coordinates = joint_coordinates(a.basis, b.basis)
-    k = len(coordinates)
-    return _Pair(
-        first=np.concatenate([a.eigenvalues, np.full(k - rank, a.floor)]),
-        second=b.eigenvalues,
-        coordinates=coordinates,
-        floors=(a.floor, b.floor),
-        outside=d - k,
-    )
-
-
-def _definite_pair(a: Any, b: Any, measure: str) -> _Pair:
+def _definite(a: Any, b: Any, measure: str) -> JointSpan:
     spectra = _spectrum(a, "first matrix"), _spectrum(b, "second matrix")
     for spectrum, name in zip(spectra, ("first", "second"), strict=True):
-        if spectrum.floor <= 0:
-            d, rank = spectrum.basis.shape
-            raise ShiftlensError(
-                f"{measure}: the {name} matrix is singular, d = {d}, rank {rank}; shrink the "
-                "covariance (see shrunk_covariance), use more states than dimensions, or take "
-                "bures_wasserstein, which allows it."
-            )
-    return _pair(*spectra)
+        spectrum.check_definite(name, measure)
+    return JointSpan.of(*spectra)
 
 
-def _spectrum(values: Any, name: str) -> _Spectrum:
-    """The spectrum of a covariance; where it fills all d, its least eigenvalue is the floor."""
+def _spectrum(values: Any, name: str) -> Spectrum:
     if isinstance(values, ShrunkCovariance):
-        basis, eigenvalues, floor = values.basis, values.eigenvalues, values.floor
-    else:
-        basis, eigenvalues = _eigen(as_matrix(values, name), name)
-        floor = 0.0
-    d, rank = basis.shape
-    return _Spectrum(basis, eigenvalues, float(eigenvalues.min()) if rank == d else floor)
+        return values.spectrum
+    basis, eigenvalues = _eigen(as_matrix(values, name), name)
+    full = len(eigenvalues) == len(basis)
+    return Spectrum(basis, eigenvalues, float(eigenvalues.min()) if full else 0.0)
 
 
 def _eigen(matrix: FloatArray, name: str) -> tuple[FloatArray, FloatArray]:

@@ -15,13 +15,24 @@ class Curves:
 
     Attributes:
         languages: Layers as rows, the other languages as columns, in the table's order.
-        floor: The dominant language's split-half distance to itself.
+        floor: The dominant language's own rows: its split-half distance to itself.
         mean: The mean over the other languages.
+        low: Lower ends of the 95% intervals, all languages as columns; NaN where there are none.
+        high: Upper ends.
+        reference: The value of languages that have nothing to do with each other; NaN if none.
     """
 
     languages: pd.DataFrame
     floor: pd.Series
     mean: pd.Series
+    low: pd.DataFrame
+    high: pd.DataFrame
+    reference: pd.Series
+
+    def band(self, language: str) -> tuple[pd.Series, pd.Series] | None:
+        """Both ends of a language's intervals by layer; None where there are none."""
+        low, high = self.low[language], self.high[language]
+        return None if low.isna().all() else (low, high)
 
 
 def curves(table: pd.DataFrame, metric: str, dominant: str) -> Curves:
@@ -57,9 +68,15 @@ def curves(table: pd.DataFrame, metric: str, dominant: str) -> Curves:
             f"the sweep table gives {metric!r} of {twice[0]['language']!r} at layer "
             f"{twice[0]['layer']} twice; draw one sweep at a time"
         )
-    grid = rows.pivot(index="layer", columns="language", values="value")
+    grid, low, high, reference = (
+        rows.reindex(columns=["layer", "language", column]).pivot(
+            index="layer", columns="language", values=column
+        )
+        for column in ("value", "low", "high", "reference")
+    )
     languages = grid[[code for code in codes if code != dominant]]
-    return Curves(languages, grid[dominant], languages.mean(axis="columns", skipna=False))
+    mean = languages.mean(axis="columns", skipna=False)
+    return Curves(languages, grid[dominant], mean, low, high, reference[dominant])
 
 
 def check_area(table: pd.DataFrame, area: tuple[int, int]) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from shiftlens.geometry import METRICS
+
 LAYER_AXIS = "layer (residual stream after block l; 0 = embeddings)"
 _MOST_TICKS = 17
 
@@ -42,6 +44,44 @@ _METRICS = {
         r"$\sqrt{\Sigma_i\,\log^2 \lambda_i} + \|\mu_k - \mu_D\|_2$",
         "√(Σ<sub>i</sub> log² λ<sub>i</sub>) + ‖μ<sub>k</sub> − μ<sub>D</sub>‖<sub>2</sub>",
     ),
+    "log_euclidean": MetricLabel(
+        "log-Euclidean distance",
+        r"$\|\log K_k - \log K_D\|_F$",
+        "‖log K<sub>k</sub> − log K<sub>D</sub>‖<sub>F</sub>",
+    ),
+    "bures_wasserstein": MetricLabel("Bures-Wasserstein distance", "in activation units"),
+    "symmetrised_kl": MetricLabel("symmetrised KL divergence", "in nats", "in nats"),
+    "principal_angle": MetricLabel("mean principal angle", "in radians", "in radians"),
+    "grassmann": MetricLabel(
+        "Grassmann geodesic distance",
+        r"$\sqrt{\Sigma_i\,\theta_i^2}$",
+        "√(Σ<sub>i</sub> θ<sub>i</sub>²)",
+    ),
+    "chordal": MetricLabel(
+        "chordal distance",
+        r"$\sqrt{\Sigma_i\,\sin^2\theta_i}$",
+        "√(Σ<sub>i</sub> sin² θ<sub>i</sub>)",
+    ),
+    "projection": MetricLabel(
+        "projection distance",
+        r"$\|U_k U_k^T - U_D U_D^T\|_F$",
+        "‖U<sub>k</sub>U<sub>k</sub>ᵀ − U<sub>D</sub>U<sub>D</sub>ᵀ‖<sub>F</sub>",
+    ),
+    "procrustes": MetricLabel("Procrustes distance"),
+    "linear_cka": MetricLabel("linear CKA"),
+    "debiased_cka": MetricLabel("debiased linear CKA"),
+    "cosine": MetricLabel("mean cosine of translations"),
+    "centred_cosine": MetricLabel("mean cosine of translations,\ncentred by language"),
+    "retrieval": MetricLabel("retrieval P@1, to the dominant language"),
+    "retrieval_back": MetricLabel("retrieval P@1, from the dominant language"),
+    "csls": MetricLabel("retrieval P@1 by CSLS,\nto the dominant language"),
+    "csls_back": MetricLabel("retrieval P@1 by CSLS,\nfrom the dominant language"),
+    "mexa": MetricLabel("MEXA"),
+    "lda_accuracy": MetricLabel("language told by LDA", "cross-validated accuracy"),
+    "probe_accuracy": MetricLabel("language told by a linear probe", "cross-validated accuracy"),
+    "silhouette": MetricLabel("silhouette of the two languages"),
+    "effective_rank": MetricLabel("effective rank"),
+    "anisotropy": MetricLabel("anisotropy", "mean cosine of two sentences"),
     "fixed_rank": MetricLabel(
         "fixed-rank distance",
         r"$\sqrt{\Sigma_i\,\theta_i^2 + \Sigma_i\,\log^2 \lambda_i}$",
@@ -89,16 +129,36 @@ def area_text(area: tuple[int, int]) -> str:
     return f"layer area {area[0]}–{area[1]}"
 
 
-def floor_text(dominant: str) -> str:
-    """Return the label of the dominant language's distance to itself.
+def floor_text(dominant: str, metric: str = "affine_invariant") -> str:
+    """Return the label of the dominant language's own curve.
 
     Args:
         dominant: Code of the dominant language.
+        metric: Which metric's curve it is.
 
     Returns:
-        Such as "en split-half floor".
+        Such as "en split-half floor"; of a paired metric "en, unrelated sentences"; of a metric
+        of a single language "en".
     """
+    known = METRICS.get(metric)
+    if known is not None and known.kind == "single":
+        return dominant
+    if known is not None and known.paired:
+        return f"{dominant}, unrelated sentences"
     return f"{dominant} split-half floor"
+
+
+def reference_text(metric: str) -> str:
+    """Return the label of what languages show that have nothing to do with each other.
+
+    Args:
+        metric: Which metric's reference it is.
+
+    Returns:
+        "random subspaces" or "chance".
+    """
+    known = METRICS.get(metric)
+    return "random subspaces" if known is not None and known.requires == "rank" else "chance"
 
 
 def mean_text(languages: int) -> str:

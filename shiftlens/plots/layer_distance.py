@@ -13,6 +13,7 @@ from shiftlens.plots.labels import (
     layer_step,
     mean_text,
     metric_label,
+    reference_text,
 )
 from shiftlens.plots.style import (
     AREA_COLOUR,
@@ -35,6 +36,8 @@ def layer_distance(
 ) -> Figure:
     """Draw one metric of a sweep, one line per language, for a page column 3.3 in wide.
 
+    Bands are the table's 95% intervals, where it has any.
+
     Args:
         table: The sweep's tidy table.
         area: Shift-toward and shift-back layer, shaded; None where there is no area.
@@ -55,13 +58,13 @@ def layer_distance(
         if area is not None:
             check_area(table, area)
             _draw_area(axes, area)
-        _draw_lines(axes, lines, dominant)
+        _draw_lines(axes, lines, dominant, metric)
         label = metric_label(metric)
         axes.set_ylabel(f"{label.words}\n{label.formula}".strip())
         axes.set_xlabel(LAYER_AXIS)
         layers = lines.languages.index
         axes.set_xticks(range(layers[0], layers[-1] + 1, layer_step(layers[-1])))
-        _add_legend(figure, len(lines.languages.columns) + 2)
+        _add_legend(figure, len(axes.get_legend_handles_labels()[1]))
         if title:
             figure.suptitle(title)
         figure.draw_without_rendering()
@@ -81,9 +84,10 @@ def _draw_area(axes: Axes, area: tuple[int, int]) -> None:
     )
 
 
-def _draw_lines(axes: Axes, lines: Curves, dominant: str) -> None:
+def _draw_lines(axes: Axes, lines: Curves, dominant: str, metric: str) -> None:
     for code, values in lines.languages.items():
         style = language_style(str(code))
+        _draw_band(axes, lines, str(code), style.colour)
         axes.plot(
             values.index,
             values,
@@ -92,16 +96,23 @@ def _draw_lines(axes: Axes, lines: Curves, dominant: str) -> None:
             markevery=layer_step(values.index[-1]),
             label=language_name(str(code)),
         )
-    axes.plot(
-        lines.mean.index,
-        lines.mean,
-        color=MEAN_COLOUR,
-        lw=2,
-        label=mean_text(len(lines.languages.columns)),
-    )
-    axes.plot(
-        lines.floor.index, lines.floor, color=FLOOR_COLOUR, ls="--", label=floor_text(dominant)
-    )
+    mean, floor = mean_text(len(lines.languages.columns)), floor_text(dominant, metric)
+    axes.plot(lines.mean.index, lines.mean, color=MEAN_COLOUR, lw=2, label=mean)
+    _draw_band(axes, lines, dominant, FLOOR_COLOUR)
+    axes.plot(lines.floor.index, lines.floor, color=FLOOR_COLOUR, ls="--", label=floor)
+    if lines.reference.notna().any():
+        axes.plot(
+            lines.reference.index,
+            lines.reference,
+            color=FLOOR_COLOUR,
+            ls=":",
+            label=reference_text(metric),
+        )
+
+
+def _draw_band(axes: Axes, lines: Curves, language: str, colour: str) -> None:
+    if band := lines.band(language):
+        axes.fill_between(lines.mean.index, *band, color=colour, alpha=0.2, linewidth=0)
 
 
 def _add_legend(figure: Figure, entries: int) -> None:

@@ -1,13 +1,14 @@
 """Distance of every language to the dominant one by layer, for the screen."""
 
 from html import escape
+from math import isnan, nan
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from shiftlens.languages import language_name
-from shiftlens.plots.curves import check_area, curves
+from shiftlens.plots.curves import Curves, check_area, curves
 from shiftlens.plots.labels import (
     LAYER_AXIS,
     area_text,
@@ -15,6 +16,7 @@ from shiftlens.plots.labels import (
     layer_step,
     mean_text,
     metric_label,
+    reference_text,
 )
 from shiftlens.plots.style import (
     AREA_COLOUR,
@@ -35,6 +37,8 @@ def layer_distance_interactive(
 ) -> go.Figure:
     """Draw every metric of a sweep for the screen, with a menu to choose between them.
 
+    Bands are the table's 95% intervals, where it has any.
+
     Args:
         table: The sweep's tidy table.
         area: Shift-toward and shift-back layer, shaded; None where there is no area.
@@ -51,13 +55,12 @@ def layer_distance_interactive(
     codes = [str(code) for code in table["language"].unique() if code != dominant]
     metrics = [metric, *(name for name in table["metric"].unique() if name != metric)]
     data = {name: _trace_data(table, name, dominant, codes) for name in metrics}
-    figure = go.Figure(_traces(codes, dominant))
+    figure = go.Figure([*_traces(codes), *_bands(codes)])
     for i, trace in enumerate(figure.data):
         trace.update({key: values[i] for key, values in data[metric].items()})
     _lay_out(figure, layer_step(int(table["layer"].max())), metric)
     figure.update_layout(
-        title_text=title
-        or f"Distance of each language to {language_name(dominant)}, layer by layer",
+        title_text=title or f"Each language against {language_name(dominant)}, layer by layer",
         updatemenus=[_menu(data)],
     )
     if area is not None:
@@ -78,41 +81,59 @@ def _mark_area(figure: go.Figure, area: tuple[int, int]) -> None:
     )
 
 
-def _traces(codes: list[str], dominant: str) -> list[go.Scatter]:
+def _bands(codes: list[str]) -> list[go.Scatter]:
+    """Closed outlines of the intervals, of each language and the dominant one."""
+    colours = [*(language_style(code).colour for code in codes), FLOOR_COLOUR]
+    return [
+        go.Scatter(
+            mode="lines",
+            line={"width": 0},
+            fill="toself",
+            fillcolor=colour,
+            opacity=0.2,
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=code,
+        )
+        for code, colour in zip([*codes, "floor"], colours, strict=True)
+    ]
+
+
+def _traces(codes: list[str]) -> list[go.Scatter]:
     shared = {"hovertemplate": "%{text}<extra></extra>"}
     styles = [language_style(code) for code in codes]
     traces = [
         go.Scatter(
-            name=language_name(code),
             mode="lines+markers",
             line={"color": style.colour, "width": 1.5},
             marker={"symbol": style.symbol, "size": 7},
+            legendgroup=code,
             **shared,
         )
         for code, style in zip(codes, styles, strict=True)
     ]
-    for name, line in (
-        (mean_text(len(codes)), {"color": MEAN_COLOUR, "width": 4}),
-        (floor_text(dominant), {"color": FLOOR_COLOUR, "width": 2, "dash": "dash"}),
+    for group, line in (
+        ("mean", {"color": MEAN_COLOUR, "width": 4}),
+        ("floor", {"color": FLOOR_COLOUR, "width": 2, "dash": "dash"}),
+        ("reference", {"color": FLOOR_COLOUR, "width": 2, "dash": "dot"}),
     ):
-        traces.append(go.Scatter(name=name, mode="lines", line=line, **shared))
+        traces.append(go.Scatter(mode="lines", line=line, legendgroup=group, **shared))
     return traces
 
 
 def _trace_data(
     table: pd.DataFrame, metric: str, dominant: str, codes: list[str]
-) -> dict[str, list[list[Any]]]:
-    """Return x, y and hover text of every trace, in the order of the traces."""
+) -> dict[str, list[Any]]:
+    """Return name, x, y, hover text and visibility of every trace, in the order of the traces."""
     lines = curves(table, metric, dominant)
-    layers = lines.mean.index.to_list()
     grid = lines.languages.reindex(columns=codes)
-    columns = [*(grid[code] for code in codes), lines.mean, lines.floor]
-    names = [
-        *(f"{language_name(code)} ({code})" for code in codes),
+    columns = [*(grid[code] for code in codes), lines.mean, lines.floor, lines.reference]
+    own = [
         mean_text(len(lines.languages.columns)),
-        floor_text(dominant),
+        floor_text(dominant, metric),
+        reference_text(metric),
     ]
-    words = metric_label(metric).words
+    words = metric_label(metric).words.replace("\n", " ")
     rows = table[table["metric"] == metric].to_dict("records")
     facts = {(row["language"], row["layer"]): _facts(row) for row in rows}
     text = [
@@ -120,26 +141,50 @@ def _trace_data(
             f"<b>{name}</b><br>layer {layer}<br>{words} {value:.4g}{facts.get((code, layer), '')}"
             for layer, value in column.items()
         ]
-        for name, code, column in zip(names, [*codes, None, dominant], columns, strict=True)
+        for name, code, column in zip(
+            [*(f"{language_name(code)} ({code})" for code in codes), *own],
+            [*codes, None, dominant, None],
+            columns,
+            strict=True,
+        )
     ]
+    outlines = [_outline(lines, code) for code in [*codes, dominant]]
+    layers = lines.mean.index.to_list()
     return {
-        "x": [layers] * len(columns),
-        "y": [column.to_list() for column in columns],
-        "text": text,
+        "name": [*(language_name(code) for code in codes), *own, *([None] * len(outlines))],
+        "x": [*([layers] * len(columns)), *(x for x, _ in outlines)],
+        "y": [*(column.to_list() for column in columns), *(y for _, y in outlines)],
+        "text": [*text, *([None] * len(outlines))],
+        "visible": [
+            *([True] * (len(columns) - 1)),
+            bool(lines.reference.notna().any()),
+            *(bool(x) for x, _ in outlines),
+        ],
     }
+
+
+def _outline(lines: Curves, language: str) -> tuple[list[Any], list[Any]]:
+    """The intervals' outline: along the upper ends and back along the lower ones."""
+    band = lines.band(language) if language in lines.low else None
+    if band is None:
+        return [], []
+    low, high = (end.dropna() for end in band)
+    return [*high.index, *low.index[::-1]], [*high, *low[::-1]]
 
 
 def _facts(row: dict[Any, Any]) -> str:
     """Return the lines of a hover box that say what a point was measured on."""
     counts = ", ".join(f"{name} = {row[name]}" for name in ("n", "d", "rank"))
-    return f"<br>{counts}<br>shrinkage: {escape(str(row['shrinkage']))}"
+    low, high = row.get("low", nan), row.get("high", nan)
+    interval = "" if isnan(low) else f" [{low:.4g}, {high:.4g}]"
+    return f"{interval}<br>{counts}<br>shrinkage: {escape(str(row['shrinkage']))}"
 
 
-def _menu(data: dict[str, dict[str, list[list[Any]]]]) -> dict[str, Any]:
+def _menu(data: dict[str, dict[str, list[Any]]]) -> dict[str, Any]:
     """Return the menu of metrics, the first of which is shown."""
     buttons = [
         {
-            "label": metric_label(name).words,
+            "label": metric_label(name).words.replace("\n", " "),
             "method": "update",
             "args": [values, {"yaxis.title.text": _axis_text(name)}],
         }
@@ -151,7 +196,8 @@ def _menu(data: dict[str, dict[str, list[list[Any]]]]) -> dict[str, Any]:
 
 def _axis_text(metric: str) -> str:
     label = metric_label(metric)
-    return f"{label.words}  {label.markup}".strip()
+    words = label.words.replace("\n", " ")
+    return f"{words}  {label.markup}".strip()
 
 
 def _lay_out(figure: go.Figure, step: int, metric: str) -> None:

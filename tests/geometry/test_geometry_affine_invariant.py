@@ -11,6 +11,7 @@ from scipy.stats import ortho_group
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import ShrunkCovariance, affine_invariant, affine_invariant_dense
 from shiftlens.geometry import shrunk_covariance as fit
+from shiftlens.geometry.affine_invariant import squared_log_spectrum
 
 SEEDS = st.integers(0, 2**32 - 1)
 # (d, n_a, n_b): low rank joint span; the ranks fill d exactly; exceed d; one full; both full.
@@ -76,6 +77,26 @@ def test_commuting_covariances_keep_their_digits_when_ill_conditioned(ranks, spr
         sides.append(side)
     expected = np.linalg.norm(logs[0] - logs[1])
     assert affine_invariant(*sides) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("spread", [1e2, 1e5, 1e8, 1e11, 1e14])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_log_spectrum_keeps_its_digits_on_either_path(spread, share):
+    values = np.geomspace(1e-3 * spread, 1e-3, 60)
+    diagonal = share * values[-1]
+    factor = ortho_group.rvs(60, random_state=1) * np.sqrt(values - diagonal)
+    expected = np.sum(np.log(values) ** 2)
+    assert squared_log_spectrum(factor, diagonal) == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_is_needed_of_the_second_alone_is_found_once(monkeypatch):
+    rng, found, qr = np.random.default_rng(7), [], np.linalg.qr
+    dominant, *others = [fit(cloud(rng, 30, 40), 0.1) for _ in range(4)]
+    monkeypatch.setattr(np.linalg, "qr", lambda *a, **k: found.append(k["mode"]) or qr(*a, **k))
+    distances = [affine_invariant(other, dominant) for other in others]
+    assert found == ["complete"]
+    expected = [distance_riemann(other.dense(), dominant.dense()) for other in others]
+    assert distances == pytest.approx(expected, rel=1e-8)
 
 
 @theorem
@@ -167,6 +188,17 @@ def test_widths_must_agree():
         affine_invariant(fit(cloud(rng, 9, 4), 0.1), fit(cloud(rng, 9, 5), 0.1))
     with pytest.raises(ShiftlensError, match=r"width 4 .* width 5"):
         affine_invariant_dense(np.eye(4), np.eye(5))
+
+
+@pytest.mark.parametrize("singular", ["first", "second"])
+@pytest.mark.parametrize("alpha", [0.0, 1e-18])
+def test_a_singular_covariance_is_refused_with_its_rank(singular, alpha):
+    rng = np.random.default_rng(8)
+    basis = ortho_group.rvs(12, random_state=1)[:, :4]
+    flat = ShrunkCovariance(5, np.zeros(12), basis, np.array([4.0, 3.0, 2.0, 1.0]), alpha)
+    pair = (flat, fit(cloud(rng, 9, 12), 0.1))
+    with pytest.raises(ShiftlensError, match=rf"{singular} matrix is singular, d = 12, rank 4"):
+        affine_invariant(*(pair if singular == "first" else pair[::-1]))
 
 
 @pytest.mark.parametrize("singular", ["first", "second"])

@@ -1,0 +1,96 @@
+"""What a sweep can be asked for, checked before any model runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shiftlens.area import check_share
+from shiftlens.errors import ShiftlensError
+from shiftlens.estimate import parse_rank
+from shiftlens.geometry import (
+    METRICS,
+    PROJECTIONS,
+    Metric,
+    metrics_named,
+    parse_shrinkage,
+    rows_without_groups,
+)
+
+DEFAULT_METRICS = ("affine_invariant", "mean_distance", "mean_distance_rms", "shifcon")
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What a sweep is asked for; see :func:`sweep_layers`."""
+
+    metrics: str | Sequence[str] = DEFAULT_METRICS
+    shrinkage: str | float = "ledoit-wolf"
+    rank: str | int | float = "0.9"
+    groups: int = 0
+    projection: str = "none"
+    share: float = 0.3
+    seed: int = 0
+
+    def check(
+        self, languages: Sequence[str], dominant: str, n_sentences: int, tokens: bool = False
+    ) -> list[Metric]:
+        """Refuse what a sweep could not do, before any model runs.
+
+        Args:
+            languages: Those of the corpus.
+            dominant: The dominant language.
+            n_sentences: Sentences a language.
+            tokens: Whether token moments are swept, not sentence vectors.
+
+        Returns:
+            The metrics asked for.
+
+        Raises:
+            ShiftlensError: One language only, the dominant language missing, too few sentences to
+                halve or for the groups, no metric or an unknown one, an unknown shrinkage rule,
+                rank or projection, a share of the layers outside (0, 1), a negative seed, or
+                something that token moments cannot give.
+        """
+        if dominant not in languages:
+            raise ShiftlensError(
+                f"the dominant language {dominant!r} is not among the languages "
+                f"{', '.join(languages)}"
+            )
+        if len(languages) < 2:
+            raise ShiftlensError(
+                f"a sweep compares languages: it takes {dominant!r} and at least one more"
+            )
+        if n_sentences < 4:
+            raise ShiftlensError(
+                f"{n_sentences} sentences cannot be halved; a sweep takes 4 or more"
+            )
+        if self.groups:
+            rows_without_groups(n_sentences // 2, self.groups)
+        if self.projection not in ("none", *PROJECTIONS):
+            raise ShiftlensError(
+                f"unknown projection {self.projection!r}; choose from none, "
+                f"{', '.join(PROJECTIONS)}"
+            )
+        names = self.metrics if isinstance(self.metrics, str) else ",".join(self.metrics)
+        chosen = metrics_named(names)
+        parse_shrinkage(str(self.shrinkage))
+        parse_rank(str(self.rank))
+        check_share(self.share)
+        if self.seed < 0:
+            raise ShiftlensError(f"the seed must be 0 or more, not {self.seed}")
+        if tokens:
+            self._check_tokens(chosen)
+        return chosen
+
+    def _check_tokens(self, metrics: Sequence[Metric]) -> None:
+        """Token moments hold no states: what needs them is refused."""
+        if beyond := [metric.name for metric in metrics if metric.takes == "states"]:
+            able = ", ".join(name for name, metric in METRICS.items() if metric.takes == "summary")
+            raise ShiftlensError(
+                f"metric {beyond[0]!r} needs sentence vectors; of tokens only mean and covariance "
+                f"are kept, which give {able}"
+            )
+        if self.groups or self.projection != "none":
+            raise ShiftlensError(
+                "intervals and projections need sentence vectors; sweep the tokens without "
+                "--groups and --projection"
+            )
