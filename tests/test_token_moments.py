@@ -248,7 +248,7 @@ def test_an_overflow_is_named_by_language_sentence_and_layer(side, tmp_path):
         hf.model.embed_tokens.weight[tiny.tiny_tokenizer().convert_tokens_to_ids("Z")] = 60_000.0
         hf.model.layers[1].mlp.down_proj.weight *= 20_000 / 0.15 / 7
     model = load_model(hf.to(torch.float16), tiny.tiny_tokenizer())
-    texts = {"en": ("some", "others", "third of", "x"), "es": ("a dog", "el perro", "aZ", "mesa")}
+    texts = {"en": ("some", "others", "third of", "x"), "es": ("a dog", "el perro", "Za", "mesa")}
     corpus = Corpus.from_texts(texts, ids=["first", "second", "third", "fourth"])
     with pytest.raises(ShiftlensError) as caught:
         collect(model, tmp_path / "m", corpus, padding_side=side)
@@ -302,6 +302,16 @@ def test_a_language_layer_or_half_that_is_not_stored_is_refused(llama, tmp_path)
     ]:
         with pytest.raises(ShiftlensError, match=words):
             store.moments(*place)
+
+
+def test_halves_run_longest_sentence_first_so_that_batches_keep_to_their_size(llama):
+    plan = TokenPlan.of(plan_collection(llama, CORPUS), HALVES)
+    assert plan.rows == {
+        "en-0.safetensors": [0, 3],
+        "en-1.safetensors": [2, 1],
+        "es-0.safetensors": [0, 3],
+        "es-1.safetensors": [1, 2],
+    }
 
 
 def test_disk_forecast_is_the_size_of_the_moments(llama, tmp_path):
