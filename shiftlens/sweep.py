@@ -204,7 +204,7 @@ def _row(metric: Metric, own: Samples, values: Sequence[float]) -> dict[str, obj
     compared = first.principal_rank if metric.requires == "rank" else None
     rank = min(first.rank, second.rank) if compared is None else compared
     value, *without = values
-    interval = jackknife_interval(value, without) if without else None
+    interval = jackknife_interval(value, without, n=first.n) if without else None
     return {
         "metric": metric.name,
         "value": value,
