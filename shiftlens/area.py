@@ -24,6 +24,8 @@ class LayerArea:
             area is wide.
         contiguous: Whether these layers lie side by side and so are the area. If not, the area is
             the window of that width with the smallest mean distance.
+        tied: Layers that were left out though as near as one that was taken: where there are any,
+            the choice is arbitrary.
     """
 
     start: int
@@ -31,6 +33,7 @@ class LayerArea:
     share: float
     lowest: tuple[int, ...]
     contiguous: bool
+    tied: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         how = (
@@ -38,7 +41,8 @@ class LayerArea:
             if self.contiguous
             else f"closest window; the closest layers {list(self.lowest)} are not adjacent"
         )
-        return f"layers {self.start}-{self.stop} ({how})"
+        tie = f"; as near are {list(self.tied)}: arbitrary" if self.tied else ""
+        return f"layers {self.start}-{self.stop} ({how}{tie})"
 
 
 def check_share(share: float) -> None:
@@ -56,7 +60,8 @@ def choose_area(distance: Mapping[int, float], share: float = 0.3) -> LayerArea:
 
     Of the layers 1..L-1 the :math:`w = \max(2, \mathrm{round}(\beta L))` of lowest distance
     (halves round to even) are the area [a, b]. Where they are not contiguous, the area is the
-    contiguous window of width w with the smallest mean distance. Ties go to the earlier layer.
+    contiguous window of width w with the smallest mean distance. Ties go to the earlier layer,
+    and are told.
 
     Args:
         distance: Distance of every layer 0..L, averaged over the non-dominant languages.
@@ -83,11 +88,13 @@ def choose_area(distance: Mapping[int, float], share: float = 0.3) -> LayerArea:
         bad = int(np.argmin(np.isfinite(inner))) + 1
         raise ShiftlensError(f"layer {bad}: the distance is not a finite number")
     width = min(max(2, round(share * n_layers)), n_layers - 1)
-    lowest = tuple(sorted(int(i) + 1 for i in np.argsort(inner, kind="stable")[:width]))
+    order = np.argsort(inner, kind="stable")
+    lowest = tuple(sorted(int(i) + 1 for i in order[:width]))
+    tied = tuple(int(i) + 1 for i in order[width:] if inner[i] == inner[order[width - 1]])
     contiguous = lowest[-1] - lowest[0] == width - 1
     totals = [fsum(inner[i : i + width]) for i in range(n_layers - width)]
     start = lowest[0] if contiguous else int(np.argmin(totals)) + 1
-    return LayerArea(start, start + width - 1, share, lowest, contiguous)
+    return LayerArea(start, start + width - 1, share, lowest, contiguous, tied)
 
 
 def parse_area(text: str) -> tuple[int, int]:

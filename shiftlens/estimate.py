@@ -137,24 +137,30 @@ def parse_rank(text: str) -> int | float:
     Raises:
         ShiftlensError: It is neither a whole number of 1 or more nor a share between 0 and 1.
     """
+    text = text.strip()
+    if text.isdecimal() and int(text) >= 1:
+        return int(text)
     try:
-        rank = float(text)
+        share = float(text)
     except ValueError:
-        rank = 0.0
-    if 0 < rank < 1:
-        return rank
-    if rank >= 1 and rank.is_integer():
-        return int(rank)
+        share = 0.0
+    if 0 < share < 1:
+        return share
     raise ShiftlensError(
         f"rank {text!r} is neither a number of directions such as 8 nor a share of the variance "
-        "such as 0.9"
+        "between 0 and 1 such as 0.9"
     )
 
 
 @contextmanager
-def named(language: str, layer: int) -> Iterator[None]:
-    """Say whose states an error is about."""
+def named(language: str, layer: int, halves: Halves | None = None) -> Iterator[None]:
+    """Say whose states an error is about, and how many they are where that is known."""
     try:
         yield
     except ShiftlensError as error:
-        raise ShiftlensError(f"language {language}, layer {layer}: {error}") from error
+        sizes = ""
+        if halves is not None:
+            factor = halves[0].factor
+            n, d, rank = factor.n, len(factor.mean), len(factor.singular_values)
+            sizes = f" (n = {n}, d = {d}, rank {rank})"
+        raise ShiftlensError(f"language {language}, layer {layer}{sizes}: {error}") from error

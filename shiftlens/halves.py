@@ -7,14 +7,15 @@ from typing import Protocol
 
 import numpy as np
 
+from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import AgnosticProjection, fit_projection, rows_without_groups
 from shiftlens.geometry.arrays import FloatArray
 from shiftlens.geometry.factor import CentredFactor, centred_factor
 from shiftlens.store import ActivationStore
 from shiftlens.token_moments import TokenMoments
 
-Rows = tuple[np.ndarray, np.ndarray]
-Projections = tuple[AgnosticProjection, AgnosticProjection]
+Rows = tuple[np.ndarray, ...]
+"""Sentence numbers of both halves, and of the sentences held out where a projection is fitted."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +45,36 @@ class Source(Protocol):
         """From a language to its halves: of all sentences first, then without each group."""
 
 
-def split_rows(n: int, seed: int) -> Rows:
-    """Cut n sentences at random into two halves of n // 2, each in rising order."""
+def split_rows(n: int, seed: int, held_out: bool = False) -> Rows:
+    """Cut n sentences at random into parts of one size, each in rising order.
+
+    Args:
+        n: How many sentences.
+        seed: Of the cut.
+        held_out: Three parts of n // 3 instead of two of n // 2.
+
+    Returns:
+        The first half, the second, and the part held out where it is asked for.
+    """
+    parts = 3 if held_out else 2
     order = np.random.default_rng(seed).permutation(n)
-    return np.sort(order[: n // 2]), np.sort(order[n // 2 : 2 * (n // 2)])
+    return tuple(np.sort(part) for part in order[: n - n % parts].reshape(parts, -1))
 
 
 def rows_and_deletions(rows: Rows, groups: int) -> list[Rows]:
-    """The halves, and then without each group of neighbouring sentences, gone from both.
+    """The parts, and then without each group of neighbouring sentences, gone from all of them.
 
     Args:
-        rows: Sentence numbers of both halves.
+        rows: From :func:`split_rows`.
         groups: How many groups; 0 for none.
 
     Raises:
-        ShiftlensError: The halves have too few sentences for the groups.
+        ShiftlensError: The parts have too few sentences for the groups.
     """
     if groups == 0:
         return [rows]
-    first, second = rows
-    kept = rows_without_groups(len(first), groups)
-    return [rows, *((first[stay], second[stay]) for stay in kept)]
+    kept = rows_without_groups(len(rows[0]), groups)
+    return [rows, *(tuple(part[stay] for part in rows) for stay in kept)]
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,8 @@ class SentenceHalves:
     Attributes:
         store: The vectors.
         cuts: From :func:`rows_and_deletions`.
-        projection: Language-agnostic projection, fitted to the *other* half and applied; or none.
+        projection: Language-agnostic projection of both halves, fitted to the sentences held out;
+            or none.
     """
 
     store: ActivationStore
@@ -91,29 +102,34 @@ class SentenceHalves:
         return partial(self._halves, layer, self._projections(layer))
 
     def _halves(
-        self, layer: int, projections: Sequence[Projections | None], language: str
+        self, layer: int, projections: Sequence[AgnosticProjection | None], language: str
     ) -> Iterator[Halves]:
-        states = self.store.states(language, layer).astype(np.float64)
-        for (first, second), fitted in zip(self.cuts, projections, strict=True):
-            a, b = states[first], states[second]
-            if fitted is not None:
-                a, b = fitted[1].apply(a, language), fitted[0].apply(b, language)
+        states = self._states(language, layer)
+        for rows, projection in zip(self.cuts, projections, strict=True):
+            a, b = states[rows[0]], states[rows[1]]
+            if projection is not None:
+                a, b = projection.reduce(a, language), projection.reduce(b, language)
             yield Half(centred_factor(a), a), Half(centred_factor(b), b)
 
-    def _projections(self, layer: int) -> Sequence[Projections | None]:
-        """For every cut, the projections fitted to its first half and to its second."""
+    def _projections(self, layer: int) -> Sequence[AgnosticProjection | None]:
         if self.projection == "none":
             return [None] * len(self.cuts)
-        means: list[list[dict[str, FloatArray]]] = [[{}, {}] for _ in self.cuts]
+        means: list[dict[str, FloatArray]] = [{} for _ in self.cuts]
         for language in self.store.languages:
-            states = self.store.states(language, layer).astype(np.float64)
-            for rows, of_halves in zip(self.cuts, means, strict=True):
-                for half, of_half in zip(rows, of_halves, strict=True):
-                    of_half[language] = states[half].mean(axis=0)
-        return [
-            (fit_projection(self.projection, first), fit_projection(self.projection, second))
-            for first, second in means
-        ]
+            states = self._states(language, layer)
+            for rows, of_cut in zip(self.cuts, means, strict=True):
+                of_cut[language] = states[rows[2]].mean(axis=0)
+        return [fit_projection(self.projection, of_cut) for of_cut in means]
+
+    def _states(self, language: str, layer: int) -> FloatArray:
+        states = self.store.states(language, layer).astype(np.float64)
+        broken = np.flatnonzero(~np.isfinite(states).all(axis=1))
+        if broken.size:
+            raise ShiftlensError(
+                f"{broken.size} of {len(states)} sentences hold NaN or infinity, the first is "
+                f"number {broken[0]} (from 0); collect them again in a wider dtype"
+            )
+        return states
 
 
 @dataclass(frozen=True)

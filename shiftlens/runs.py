@@ -14,6 +14,7 @@ from shiftlens.collect import CollectionPlan, collect_states, plan_collection
 from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.geometry import METRICS, PROJECTIONS
 from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
@@ -78,6 +79,7 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
     store = _collect(config, model, corpus, plan)
     options = asdict(_options(config))
     sweep = sweep_layers(store, config.dominant, **{**options, "projection": "none"})
+    _remove_projected(out)
     write_atomic(out / "tokens.csv", tokens.to_csv(index=False).encode())
     sentences = pd.DataFrame({"id": corpus.ids, **corpus.texts})
     write_atomic(out / "sentences.parquet", _parquet(sentences))
@@ -102,9 +104,17 @@ def _options(config: SweepConfig) -> SweepOptions:
         config.rank,
         config.groups,
         config.projection,
+        config.projection != "none",
         config.share,
         config.seed,
     )
+
+
+def _remove_projected(out: Path) -> None:
+    """What an earlier run with another projection left would pass for this run's."""
+    for name in PROJECTIONS:
+        for file in (*out.glob(f"sweep_{name}.*"), *out.glob(f"layer_distance_{name}.*")):
+            file.unlink()
 
 
 def _load(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
@@ -176,7 +186,8 @@ def _write_results(out: Path, sweep: LayerSweep, model: str, projection: str = "
     area = (sweep.area.start, sweep.area.stop) if sweep.area else None
     first = sweep.table.iloc[0]
     after = f" after {projection}" if projection else ""
-    title = f"{Path(model).name}{after}: n = {first['n']}, d = {first['d']}, {first['shrinkage']}"
+    n = _range(sweep.table["n"])
+    title = f"{Path(model).name}{after}: n = {n}, d = {first['d']}, {first['shrinkage']}"
     figure = layer_distance(sweep.table, area, sweep.dominant, sweep.metric, title)
     save_figure(figure, out / f"layer_distance{ending}")
     page = layer_distance_interactive(sweep.table, area, sweep.dominant, sweep.metric, title)
@@ -205,24 +216,34 @@ def _parquet(table: pd.DataFrame) -> bytes:
 
 
 def summary(sweep: LayerSweep) -> str:
-    """The curves of the choosing metric and the areas, as a person reads them."""
-    first = sweep.table.iloc[0]
-    lines = [
-        "",
-        f"{sweep.metric} to {sweep.dominant} by layer "
-        f"(n = {first['n']} in each half, d = {first['d']}, "
-        f"rank {sweep.table['rank'].min()}-{sweep.table['rank'].max()}, "
-        f"shrinkage {first['shrinkage']})",
-        sweep.curves(sweep.metric).round(3).to_string(),
-        "",
-    ]
+    """The curves of the first metric and the areas, as a person reads them."""
+    lines = ["", _heading(sweep), sweep.curves(sweep.metric).round(3).to_string(), ""]
     if sweep.areas is None:
         return "\n".join([*lines, "area     none: the model has fewer than 3 blocks"])
-    width = max(map(len, sweep.areas), default=0)
+    if not sweep.areas:
+        return "\n".join([*lines, f"area     none: {sweep.metric} is of one language"])
+    width = max(map(len, sweep.areas))
     lines += [f"area by {metric:{width}}  {area}" for metric, area in sweep.areas.items()]
-    if sweep.area:
-        lines[-len(sweep.areas)] += "  <- the area"
+    lines[-len(sweep.areas)] += "  <- the area"
     return "\n".join(lines)
+
+
+def _heading(sweep: LayerSweep) -> str:
+    """What the first metric was measured on."""
+    metric = METRICS[sweep.metric]
+    rows = sweep.table[sweep.table["metric"] == sweep.metric]
+    facts = [f"n = {_range(rows['n'])} in each half", f"d = {rows['d'].iloc[0]}"]
+    if metric.takes == "summary":
+        facts.append(f"rank {_range(rows['rank'])}")
+    if metric.requires in ("shrinkage", "covariance"):
+        facts.append(f"shrinkage {rows['shrinkage'].iloc[0]}")
+    to = "" if metric.kind == "single" else f" to {sweep.dominant}"
+    return f"{metric.name}{to} by layer ({', '.join(facts)})"
+
+
+def _range(column: pd.Series) -> str:
+    low, high = column.min(), column.max()
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _projection_summary(before: LayerSweep, after: LayerSweep, projection: str) -> str:

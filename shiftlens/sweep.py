@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from shiftlens.area import MINIMUM_BLOCKS, LayerArea, choose_area
+from shiftlens.errors import ShiftlensError
 from shiftlens.estimate import Fitting, Samples, estimate, named
 from shiftlens.geometry import METRICS, Metric, jackknife_interval
 from shiftlens.halves import (
@@ -47,12 +49,14 @@ class LayerSweep:
         table: Tidy, one row a layer, language and metric: ``layer, language, metric, value, low,
             high, reference, n, d, rank, shrinkage, alpha``. The dominant language's rows are the
             split-half floor (of a paired metric: D against other sentences of D). ``low`` and
-            ``high`` bound the 95% interval, and are NaN without one. ``reference`` is the value of
+            ``high`` bound the 95% interval, and are NaN without one, as where a share is 0 or 1
+            with and without every group. ``reference`` is the value of
             languages that have nothing to do with each other (chance, random subspaces), NaN where
             there is none. The rank is that of the covariance, and in rows of a metric that requires
-            one the rank compared; n, rank and alpha are those of the row's language.
+            one the rank compared; n, rank and alpha are those of the row's language. n counts
+            sentences, or tokens of the smaller half, and d what a projection leaves.
         areas: For each metric but those of a single language the area that it would choose; the
-            first metric's is *the* area. None for a model too shallow to have one.
+            first one is *the* area. None for a model too shallow to have one.
         dominant: The dominant language.
     """
 
@@ -62,13 +66,13 @@ class LayerSweep:
 
     @property
     def metric(self) -> str:
-        """The metric that chooses the area."""
+        """The first metric."""
         return str(self.table["metric"].iloc[0])
 
     @property
     def area(self) -> LayerArea | None:
-        """The layer area to shift."""
-        return self.areas.get(self.metric) if self.areas else None
+        """The layer area to shift: that of the first metric that has one."""
+        return next(iter(self.areas.values()), None) if self.areas else None
 
     def mean_curve(self, metric: str) -> dict[int, float]:
         """Mean over the non-dominant languages, by layer."""
@@ -79,7 +83,13 @@ class LayerSweep:
         return dict(zip(means["layer"].tolist(), means["value"].tolist(), strict=True))
 
     def curves(self, metric: str) -> pd.DataFrame:
-        """Layers by languages for one metric, with the mean and the dominant language beside."""
+        """Layers by languages for one metric, with the mean and the dominant language beside.
+
+        Raises:
+            ShiftlensError: The metric was not swept.
+        """
+        if metric not in (known := list(self.table["metric"].unique())):
+            raise ShiftlensError(f"metric {metric!r} was not swept; there is {', '.join(known)}")
         rows = self.table[self.table["metric"] == metric]
         wide = rows.pivot(index="layer", columns="language", values="value")
         wide = wide[[c for c in rows["language"].unique() if c != self.dominant]]
@@ -99,6 +109,7 @@ def sweep_layers(
     rank: str | int | float = "0.9",
     groups: int = 0,
     projection: str = "none",
+    held_out: bool = False,
     share: float = 0.3,
     seed: int = 0,
     progress: bool = True,
@@ -115,20 +126,24 @@ def sweep_layers(
     at this n, by the very estimator that measures the others. Paired metrics take k_A with D_A and
     k_B with D_B; their D row is D_A with D_B, unrelated sentences of one language.
 
+    A projection is fitted to sentences that are in neither half: all are then cut in three, A, B
+    and those, and n = N // 3.
+
     Intervals are of the delete-group jackknife: the halves are measured again without each of G
     runs of neighbouring sentences (:func:`shiftlens.geometry.delete_group_jackknife`).
 
     Args:
         store: A complete activation store, or token moments (which hold their own halves).
         dominant: The dominant language D.
-        metrics: Names from :data:`shiftlens.geometry.METRICS`, or "all"; the first chooses the
-            area.
+        metrics: Names from :data:`shiftlens.geometry.METRICS`, or "all"; the first that is not of
+            a single language chooses the area.
         shrinkage: ``ledoit-wolf``, ``oas`` or a fixed alpha in [0, 1], for all covariances.
         rank: Of the subspace metrics: a number of directions, or the share of the dominant
             language's variance that they must keep at every layer.
         groups: G of the jackknife; 0 for no intervals. The cost grows by the factor G + 1.
-        projection: ``centre`` or ``lsar``, fitted to the other half and applied to the states
-            before anything is measured; or ``none``.
+        projection: ``centre`` or ``lsar``, applied to the states before anything is measured; or
+            ``none``.
+        held_out: Cut in three without a projection too, for a sweep to compare with one after it.
         share: The share of the layers that the area takes.
         seed: Of the halving.
         progress: Show a progress bar on stderr.
@@ -144,7 +159,7 @@ def sweep_layers(
         Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453, for the distance; the halving is
         shiftlens's.
     """
-    options = SweepOptions(metrics, shrinkage, rank, groups, projection, share, seed)
+    options = SweepOptions(metrics, shrinkage, rank, groups, projection, held_out, share, seed)
     tokens = isinstance(store, TokenMoments)
     chosen = options.check(store.languages, dominant, store.n_sentences, tokens)
     source = _source(store, options)
@@ -167,8 +182,9 @@ def sweep_layers(
 def _source(store: ActivationStore | TokenMoments, options: SweepOptions) -> Source:
     if isinstance(store, TokenMoments):
         return TokenHalves(store)
-    cuts = rows_and_deletions(split_rows(store.n_sentences, options.seed), options.groups)
-    return SentenceHalves(store, cuts, options.projection)
+    held_out = options.held_out or options.projection != "none"
+    rows = split_rows(store.n_sentences, options.seed, held_out)
+    return SentenceHalves(store, rows_and_deletions(rows, options.groups), options.projection)
 
 
 def _layer_rows(
@@ -182,17 +198,23 @@ def _layer_rows(
     of_dominant: list[Samples] = []
     for language in languages:
         same = language == languages[0]
+        whole: Samples | None = None
         values: dict[str, list[float]] = {metric.name: [] for metric in metrics}
-        with named(language, layer):
-            for number, halves in enumerate(halves_of(language)):
+        cuts = halves_of(language)
+        for number in count():
+            with named(language, layer):
+                halves = next(cuts, None)
+            if halves is None:
+                break
+            with named(language, layer, halves):
                 own = fitting.samples(halves)
+                whole = whole or own
                 if same:
                     of_dominant.append(own)
-                if number == 0:
-                    whole = own
                 for metric in metrics:
                     value = estimate(metric, own, of_dominant[number], same)
                     values[metric.name].append(value)
+        assert whole is not None
         yield [
             {"layer": layer, "language": language} | _row(metric, whole, values[metric.name])
             for metric in metrics
@@ -203,19 +225,31 @@ def _row(metric: Metric, own: Samples, values: Sequence[float]) -> dict[str, obj
     first, second = (half.summary for half in own)
     compared = first.principal_rank if metric.requires == "rank" else None
     rank = min(first.rank, second.rank) if compared is None else compared
-    value, *without = values
-    interval = jackknife_interval(value, without, n=first.n) if without else None
+    n = min(first.n, second.n)
+    low, high = _interval(metric, values, n)
     return {
         "metric": metric.name,
-        "value": value,
-        "low": interval.low if interval else np.nan,
-        "high": interval.high if interval else np.nan,
-        "reference": metric.reference(first.n, first.d, rank) if metric.reference else np.nan,
-        "n": first.n,
+        "value": values[0],
+        "low": low,
+        "high": high,
+        "reference": metric.reference(n, first.d, rank) if metric.reference else np.nan,
+        "n": n,
         "d": first.d,
         "rank": rank,
         "alpha": (first.alpha + second.alpha) / 2,
     }
+
+
+def _interval(metric: Metric, values: Sequence[float], n: int) -> tuple[float, float]:
+    """The ends of the jackknife's interval within the metric's bounds; NaN where it has no width.
+
+    A share that is 0 or 1 with and without every group is no more certain for it.
+    """
+    value, *without = values
+    if not without or min(without) == max(without):
+        return np.nan, np.nan
+    interval = jackknife_interval(value, without, n=n)
+    return max(metric.bounds[0], interval.low), min(metric.bounds[1], interval.high)
 
 
 def _sorted(

@@ -27,6 +27,7 @@ class SweepOptions:
     rank: str | int | float = "0.9"
     groups: int = 0
     projection: str = "none"
+    held_out: bool = False
     share: float = 0.3
     seed: int = 0
 
@@ -59,12 +60,6 @@ class SweepOptions:
             raise ShiftlensError(
                 f"a sweep compares languages: it takes {dominant!r} and at least one more"
             )
-        if n_sentences < 4:
-            raise ShiftlensError(
-                f"{n_sentences} sentences cannot be halved; a sweep takes 4 or more"
-            )
-        if self.groups:
-            rows_without_groups(n_sentences // 2, self.groups)
         if self.projection not in ("none", *PROJECTIONS):
             raise ShiftlensError(
                 f"unknown projection {self.projection!r}; choose from none, "
@@ -72,25 +67,52 @@ class SweepOptions:
             )
         names = self.metrics if isinstance(self.metrics, str) else ",".join(self.metrics)
         chosen = metrics_named(names)
+        if tokens:
+            chosen = self._of_tokens(chosen, names)
         parse_shrinkage(str(self.shrinkage))
-        parse_rank(str(self.rank))
         check_share(self.share)
         if self.seed < 0:
             raise ShiftlensError(f"the seed must be 0 or more, not {self.seed}")
-        if tokens:
-            self._check_tokens(chosen)
+        self._check_sizes(chosen, n_sentences, tokens)
         return chosen
 
-    def _check_tokens(self, metrics: Sequence[Metric]) -> None:
-        """Token moments hold no states: what needs them is refused."""
-        if beyond := [metric.name for metric in metrics if metric.takes == "states"]:
-            able = ", ".join(name for name, metric in METRICS.items() if metric.takes == "summary")
+    def _check_sizes(self, metrics: Sequence[Metric], n_sentences: int, tokens: bool) -> None:
+        """Refuse metrics and ranks for which the halves are too small."""
+        parts = 3 if self.held_out or self.projection != "none" else 2
+        n = n_sentences // parts
+        if n < 2:
             raise ShiftlensError(
-                f"metric {beyond[0]!r} needs sentence vectors; of tokens only mean and covariance "
-                f"are kept, which give {able}"
+                f"{n_sentences} sentences cannot be cut in {parts}; the sweep takes "
+                f"{2 * parts} or more"
             )
+        rank = parse_rank(str(self.rank))
+        if self.groups:
+            n = len(rows_without_groups(n, self.groups)[0])
+        if tokens:
+            return
+        left = f"{n_sentences} sentences leave n = {n} in a half"
+        left += f" without one of {self.groups} groups" if self.groups else ""
+        for metric in metrics:
+            if n < metric.minimum:
+                raise ShiftlensError(f"{left}, and metric {metric.name!r} takes {metric.minimum}")
+            if metric.requires == "rank" and isinstance(rank, int) and rank > n - 1:
+                raise ShiftlensError(
+                    f"{left}, which span rank {n - 1}; rank {rank} is out of reach"
+                )
+
+    def _of_tokens(self, metrics: list[Metric], names: str) -> list[Metric]:
+        """Token moments hold no states: what needs them is refused, and left out of "all"."""
         if self.groups or self.projection != "none":
             raise ShiftlensError(
                 "intervals and projections need sentence vectors; sweep the tokens without "
                 "--groups and --projection"
             )
+        able = [metric for metric in metrics if metric.takes == "summary"]
+        if len(able) < len(metrics) and names.strip() != "all":
+            beyond = next(metric.name for metric in metrics if metric.takes == "states")
+            known = ", ".join(m.name for m in METRICS.values() if m.takes == "summary")
+            raise ShiftlensError(
+                f"metric {beyond!r} needs sentence vectors; of tokens only mean and covariance "
+                f"are kept, which give {known}"
+            )
+        return able

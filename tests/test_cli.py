@@ -111,7 +111,7 @@ MISTAKES = [
     ("invalid UTF-8", {"corpus": "HOME/binary"}, ["HOME/binary/fi.txt, line 3: not UTF-8"]),
     ("a share above 1", {"share": "30"}, ["share of layers", "30"]),
     ("a negative seed", {"seed": "-1"}, ["seed", "-1"]),
-    ("too few sentences", {"sentences": "3"}, ["3 sentences cannot be halved"]),
+    ("too few sentences", {"sentences": "3"}, ["3 sentences cannot be cut in 2"]),
     ("no sentences", {"sentences": "0"}, ["cannot keep 0 sentences"]),
 ]
 
@@ -186,7 +186,7 @@ def test_a_folder_that_cannot_be_made_is_refused(home, tmp_path, capfd, monkeypa
 
 def test_a_singular_covariance_leaves_sound_states_and_no_results(home, tmp_path, capfd):
     line = refusal(sweep_command(home, tmp_path / "out", shrinkage="0"), capfd)
-    assert "language en, layer 0: covariance is singular: n = 12" in line
+    assert "language en, layer 0 (n = 12, d = 32, rank 11): covariance is singular: n = 12" in line
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left - {"activations.lock"} == {"activations"}
     assert ActivationStore.open(tmp_path / "out" / "activations").verify() == []

@@ -12,6 +12,7 @@ from torch import nn
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.geometry import affine_invariant, mean_distance, summarise
 from shiftlens.models import bridged, load_model
 from shiftlens.pooling import Pooling
 from shiftlens.shift import LanguageVectors, Shift
@@ -617,3 +618,32 @@ def test_randomised_vectors_keep_the_distance_and_change_the_direction():
     assert torch.equal(vectors.randomised("en", seed=0)["es"], random["es"])
     other = vectors.randomised("en", seed=1)["es"] - vectors["en"]
     assert torch.cosine_similarity(other, moves["es"]).abs().max() < 0.25
+
+
+def test_an_exact_shift_zeroes_the_mean_term_and_leaves_the_log_term():
+    hf = tiny.tiny_model("llama").double()
+    model = load_model(hf, tiny.tiny_tokenizer())
+    rng = np.random.default_rng(3)
+    letters = {"en": list("abcdefgh "), "es": list("ijklmnop ")}
+    texts = {
+        code: ["".join(rng.choice(abc, 12)) for _ in range(50)] for code, abc in letters.items()
+    }
+
+    def sentence_vectors(code, shift=None):
+        vectors = []
+        for text in texts[code]:
+            inputs = model.pad([model.tokenizer(text, add_special_tokens=False)["input_ids"]])
+            with shift.applied(model, code) if shift else contextlib.nullcontext():
+                vectors.append([state[0].mean(dim=0) for state in streams(model, inputs)])
+        return torch.stack([torch.stack(layers) for layers in vectors])
+
+    own = {code: sentence_vectors(code) for code in texts}
+    means = {code: states.mean(dim=0) for code, states in own.items()}
+    shift = Shift(LanguageVectors(means, 50, Pooling()), AREA)
+    moved = sentence_vectors("es", shift)
+    a = AREA[0]
+    before, after, dominant = (summarise(x[:, a]) for x in (own["es"], moved, own["en"]))
+    assert mean_distance(before, dominant) > 1e-2
+    assert mean_distance(after, dominant) < 1e-12
+    log_term = affine_invariant(before, dominant)
+    assert abs(affine_invariant(after, dominant) - log_term) < 1e-10 * log_term

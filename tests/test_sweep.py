@@ -300,7 +300,7 @@ def test_a_singular_covariance_is_refused_with_language_layer_n_d_and_rank(tmp_p
     states = gaussians()
     states["fi"][:, 2, 0] = 1.0
     store = make_store(tmp_path, states)
-    pattern = rf"language fi, layer 2: .*n = {N // 2} .*d = {D} .*rank {D - 1}\b"
+    pattern = rf"language fi, layer 2 \(n = {N // 2}, d = {D}, rank {D - 1}\): "
     with pytest.raises(ShiftlensError, match=pattern):
         sweep_layers(store, shrinkage="0")
     assert np.isfinite(sweep_layers(store).table["value"]).all()
@@ -353,7 +353,7 @@ def test_one_language_is_refused(tmp_path):
 
 
 def test_fewer_sentences_than_can_be_halved_are_refused(tmp_path):
-    with pytest.raises(ShiftlensError, match="3 sentences cannot be halved"):
+    with pytest.raises(ShiftlensError, match="3 sentences cannot be cut in 2"):
         sweep_layers(make_store(tmp_path / "three", gaussians(n=3)))
     table = sweep_layers(make_store(tmp_path / "four", gaussians(n=4)), shrinkage="0.1").table
     assert set(table["n"]) == {2}

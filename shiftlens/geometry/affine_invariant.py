@@ -77,8 +77,8 @@ def squared_log_spectrum(factor: FloatArray, diagonal: FloatArray | float = 0.0)
     """Return sum log^2 lambda over the eigenvalues lambda of M = factor factor^T + diag(diagonal).
 
     They are found from M itself, whose rounding hides small ones. Where they spread over more than
-    seven decades they are found again as squared singular values of [factor, diag(diagonal)^{1/2}],
-    which reach twice as far. The root of the sum is good to about 1e-10 relative either way.
+    eight decades they are found again as squared singular values of [factor, diag(diagonal)^{1/2}],
+    which reach twice as far. The root of the sum is good to about 1e-9 relative either way.
 
     Args:
         factor: (k, r).
@@ -91,7 +91,7 @@ def squared_log_spectrum(factor: FloatArray, diagonal: FloatArray | float = 0.0)
     matrix = factor @ factor.T
     matrix[np.diag_indices(k)] += diagonal
     eigenvalues = np.linalg.eigvalsh(matrix)
-    if eigenvalues[0] < 1e-7 * eigenvalues[-1]:
+    if eigenvalues[0] < 1e-8 * eigenvalues[-1]:
         root = np.diag(np.sqrt(np.broadcast_to(diagonal, k)))
         eigenvalues = np.linalg.svdvals(np.concatenate([factor, root], axis=1)) ** 2
     return float(np.sum(np.log(eigenvalues) ** 2))

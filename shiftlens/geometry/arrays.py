@@ -8,6 +8,7 @@ import numpy.typing as npt
 from shiftlens.errors import ShiftlensError
 
 FloatArray = npt.NDArray[np.float64]
+_LARGEST = 1e70
 
 
 def as_matrix(values: Any, name: str = "states") -> FloatArray:
@@ -23,7 +24,8 @@ def as_matrix(values: Any, name: str = "states") -> FloatArray:
 
     Raises:
         ShiftlensError: if the values are not two-dimensional, are empty along d, or hold NaN or
-            infinity (the message names the first such row).
+            infinity (the message names the first such row), or if the largest is beyond 1e70 or
+            below 1e-70 in magnitude and not zero.
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu().double().numpy()
@@ -38,6 +40,12 @@ def as_matrix(values: Any, name: str = "states") -> FloatArray:
         raise ShiftlensError(
             f"{name}: {broken.size} of {len(matrix)} rows hold NaN or infinity, the first is row "
             f"{broken[0]}; remove those rows or recompute them in a wider dtype."
+        )
+    largest = np.abs(matrix).max(initial=0.0)
+    if largest > _LARGEST or 0 < largest < 1 / _LARGEST:
+        raise ShiftlensError(
+            f"{name}: the largest value is {largest:.1e} in magnitude, whose fourth power leaves "
+            "float64; rescale the values (by one number for all languages)."
         )
     return matrix
 

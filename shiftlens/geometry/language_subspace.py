@@ -64,10 +64,10 @@ class LanguageSubspace(TransformerMixin, BaseEstimator):
 
         Raises:
             ShiftlensError: on NaN or infinity, n < 2, a rank that the states do not span, a share
-                outside (0, 1], an unknown shrinkage, or a covariance that stays singular.
+                outside (0, 1], or an unknown shrinkage.
         """
         states = self._validated(X, reset=True, ensure_min_samples=2)
-        summary = summarise(states, self.shrinkage)
+        summary = summarise(states, self.shrinkage, invertible=False)
         k = self._rank(summary)
         self.summary_ = replace(summary, principal_rank=k)
         self.mean_ = summary.mean

@@ -12,7 +12,11 @@ from shiftlens.geometry import grassmann, retrieval, similarity, spd_distances
 from shiftlens.geometry.affine_invariant import affine_invariant
 from shiftlens.geometry.arrays import FloatArray
 from shiftlens.geometry.separability import lda_accuracy, probe_accuracy, silhouette
-from shiftlens.geometry.shifcon import mean_distance, shifcon_distance
+from shiftlens.geometry.shifcon import (
+    mean_distance,
+    relative_mean_distance,
+    shifcon_distance,
+)
 from shiftlens.geometry.spread import anisotropy, effective_rank_of
 from shiftlens.geometry.subspaces import fixed_rank_distance, principal_angles
 from shiftlens.geometry.summary import LanguageSummary
@@ -43,6 +47,8 @@ class Metric:
         symmetric: whether the two languages may change places.
         reference: from (n, d, rank) to the value of languages that have nothing to do with each
             other: chance, or random subspaces. None where there is no such number.
+        minimum: least number of states a language.
+        bounds: what the value can be.
     """
 
     name: str
@@ -52,6 +58,8 @@ class Metric:
     function: Callable[..., float]
     symmetric: bool = True
     reference: Callable[[int, int, int], float] | None = None
+    minimum: int = 2
+    bounds: tuple[float, float] = (0.0, np.inf)
 
     @property
     def takes(self) -> Literal["summary", "states"]:
@@ -112,10 +120,6 @@ def _mean_angle(u: FloatArray, v: FloatArray) -> float:
     return float(principal_angles(u, v).mean())
 
 
-def _mean_distance_rms(k: LanguageSummary, dominant: LanguageSummary) -> float:
-    return mean_distance(k, dominant) / dominant.rms_norm
-
-
 def _shifcon_total(k: LanguageSummary, dominant: LanguageSummary) -> float:
     return shifcon_distance(k, dominant).total
 
@@ -161,7 +165,7 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric(
             "affine_invariant",
-            "affine-invariant distance of the covariances (ShifCon's log term; picks the area)",
+            "affine-invariant distance of the covariances (ShifCon's log term)",
             "distance",
             "shrinkage",
             affine_invariant,
@@ -178,7 +182,7 @@ METRICS: dict[str, Metric] = {
             "distance of the means / RMS norm of the dominant states",
             "dissimilarity",
             "nothing",
-            _mean_distance_rms,
+            relative_mean_distance,
             symmetric=False,
         ),
         Metric(
@@ -255,7 +259,14 @@ METRICS: dict[str, Metric] = {
             "pairs",
             similarity.procrustes_distance,
         ),
-        Metric("linear_cka", "linear CKA", "similarity", "pairs", similarity.linear_cka),
+        Metric(
+            "linear_cka",
+            "linear CKA",
+            "similarity",
+            "pairs",
+            similarity.linear_cka,
+            bounds=(0.0, 1.0),
+        ),
         Metric(
             "debiased_cka",
             "linear CKA from the unbiased estimate of HSIC",
@@ -263,6 +274,8 @@ METRICS: dict[str, Metric] = {
             "pairs",
             similarity.debiased_linear_cka,
             reference=_zero,
+            minimum=4,
+            bounds=(-1.0, 1.0),
         ),
         Metric(
             "cosine",
@@ -270,6 +283,7 @@ METRICS: dict[str, Metric] = {
             "similarity",
             "pairs",
             similarity.mean_cosine,
+            bounds=(-1.0, 1.0),
         ),
         Metric(
             "centred_cosine",
@@ -277,6 +291,7 @@ METRICS: dict[str, Metric] = {
             "similarity",
             "pairs",
             partial(similarity.mean_cosine, centred=True),
+            bounds=(-1.0, 1.0),
         ),
         Metric(
             "retrieval",
@@ -286,6 +301,7 @@ METRICS: dict[str, Metric] = {
             partial(_there, retrieval.cosine_retrieval),
             symmetric=False,
             reference=_one_in_n,
+            bounds=(0.0, 1.0),
         ),
         Metric(
             "retrieval_back",
@@ -295,6 +311,7 @@ METRICS: dict[str, Metric] = {
             partial(_back, retrieval.cosine_retrieval),
             symmetric=False,
             reference=_one_in_n,
+            bounds=(0.0, 1.0),
         ),
         Metric(
             "csls",
@@ -304,6 +321,8 @@ METRICS: dict[str, Metric] = {
             partial(_there, retrieval.csls_retrieval),
             symmetric=False,
             reference=_one_in_n,
+            minimum=10,
+            bounds=(0.0, 1.0),
         ),
         Metric(
             "csls_back",
@@ -313,6 +332,8 @@ METRICS: dict[str, Metric] = {
             partial(_back, retrieval.csls_retrieval),
             symmetric=False,
             reference=_one_in_n,
+            minimum=10,
+            bounds=(0.0, 1.0),
         ),
         Metric(
             "mexa",
@@ -321,6 +342,7 @@ METRICS: dict[str, Metric] = {
             "pairs",
             lambda x, y: retrieval.mexa(x, y).score,
             reference=lambda n, d, rank: 1 / (2 * n - 1),
+            bounds=(0.0, 1.0),
         ),
         Metric(
             "lda_accuracy",
@@ -329,14 +351,19 @@ METRICS: dict[str, Metric] = {
             "rows",
             lda_accuracy,
             reference=_half,
+            minimum=5,
+            bounds=(0.0, 1.0),
         ),
         Metric(
             "probe_accuracy",
-            "accuracy of telling the languages apart by a linear probe, cross-validated",
+            "accuracy of telling the languages apart by a linear probe, cross-validated; it is "
+            "blind beside massive activations, as lda_accuracy is not",
             "dissimilarity",
             "rows",
             probe_accuracy,
             reference=_half,
+            minimum=5,
+            bounds=(0.0, 1.0),
         ),
         Metric(
             "silhouette",
@@ -345,6 +372,7 @@ METRICS: dict[str, Metric] = {
             "rows",
             silhouette,
             reference=_zero,
+            bounds=(-1.0, 1.0),
         ),
         Metric(
             "effective_rank",
@@ -359,6 +387,7 @@ METRICS: dict[str, Metric] = {
             "single",
             "rows",
             anisotropy,
+            bounds=(-1.0, 1.0),
         ),
     )
 }
@@ -377,8 +406,8 @@ def metrics_named(names: str) -> list[Metric]:
         ShiftlensError: if there is none, or one is unknown.
     """
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-    if wanted == ["all"]:
-        return list(METRICS.values())
+    if "all" in wanted:
+        wanted = list(dict.fromkeys([*(name for name in wanted if name != "all"), *METRICS]))
     if not wanted:
         raise ShiftlensError(f"no metric given; choose from {', '.join(METRICS)}, or all")
     for name in wanted:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,29 @@ class AgnosticProjection:
         centred = rows - self.offsets[language]
         projected: FloatArray = centred - (centred @ self.directions) @ self.directions.T
         return projected
+
+    def reduce(self, states: Any, language: str) -> FloatArray:
+        """Take the language out of its states, and drop the directions projected out.
+
+        An isometry of what `apply` gives, so that no measure sees directions without variance.
+
+        Args:
+            states: (n, d), n >= 0, states of the language.
+            language: one of those that the projection was fitted on.
+
+        Returns:
+            (n, d - r), coordinates of the projected states in an orthonormal basis of what is left.
+
+        Raises:
+            ShiftlensError: as `apply`.
+        """
+        left: FloatArray = self.apply(states, language) @ self._complement
+        return left
+
+    @cached_property
+    def _complement(self) -> FloatArray:
+        d, r = self.directions.shape
+        return np.eye(d) if r == 0 else np.linalg.qr(self.directions, mode="complete").Q[:, r:]
 
 
 def mean_centring(means: Mapping[str, Any]) -> AgnosticProjection:

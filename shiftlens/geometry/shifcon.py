@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shiftlens.errors import ShiftlensError
 from shiftlens.geometry.affine_invariant import affine_invariant
 from shiftlens.geometry.arrays import check_same_width
 from shiftlens.geometry.summary import LanguageSummary
@@ -53,11 +54,10 @@ def shifcon_distance(k: LanguageSummary, dominant: LanguageSummary) -> ShifConDi
         Zhang et al., "ShifCon", ACL 2025, arXiv:2410.19453; the log term from Chang, Tu & Bergen,
         2022, arXiv:2205.10964.
     """
-    mean_term = mean_distance(k, dominant)
     return ShifConDistance(
         log_term=affine_invariant(k, dominant),
-        mean_term=mean_term,
-        mean_term_rms=mean_term / dominant.rms_norm,
+        mean_term=mean_distance(k, dominant),
+        mean_term_rms=relative_mean_distance(k, dominant),
     )
 
 
@@ -76,3 +76,30 @@ def mean_distance(k: LanguageSummary, dominant: LanguageSummary) -> float:
     """
     check_same_width(k.d, dominant.d)
     return float(np.linalg.norm(k.mean - dominant.mean))
+
+
+def relative_mean_distance(k: LanguageSummary, dominant: LanguageSummary) -> float:
+    r"""Distance of the two means by the scale of the dominant states.
+
+    .. math::
+        \frac{\| \mu_k - \mu_D \|_2}{\big( \tfrac{1}{n} \sum_i \| x_i \|^2 \big)^{1/2}}
+
+    with x the dominant states, so that layers of different norm can be compared.
+
+    Args:
+        k: summary of the other language.
+        dominant: summary of the dominant language.
+
+    Returns:
+        The ratio, >= 0; not symmetric.
+
+    Raises:
+        ShiftlensError: if the widths differ or the dominant states are all zero.
+    """
+    distance = mean_distance(k, dominant)
+    if dominant.rms_norm == 0:
+        raise ShiftlensError(
+            f"the n = {dominant.n} dominant states in d = {dominant.d} dimensions are all zero, so "
+            "that the distance of the means has no scale; take mean_distance."
+        )
+    return distance / dominant.rms_norm

@@ -117,7 +117,7 @@ def fixed_rank_distance(
         Matrices of Fixed Rank", SIAM J. Matrix Anal. Appl., 2009, doi:10.1137/080731347.
     """
     angles = principal_angles(basis_a, basis_b)
-    first, second = np.asarray(variances_a), np.asarray(variances_b)
+    first, second = (as_matrix([v], "variances")[0] for v in (variances_a, variances_b))
     ranks = {len(first), len(second), np.shape(basis_a)[1], np.shape(basis_b)[1]}
     if len(ranks) > 1 or not (np.minimum(first, second) > 0).all():
         raise ShiftlensError(
