@@ -14,7 +14,7 @@ distances equal to 1e-8 relative, or the script fails. How near the textbook com
 All ways use the same BLAS threads and take turns layer by layer. Times are medians over layers and
 rounds; from d = 1,024 on 3 layers are measured, and fewer pairs of the slow ways, scaled to 45:
 each line says how many. The textbook is measured on one layer, once. Processor time counts all
-threads, waiting ones too.
+threads, waiting ones too; on a busy machine set OMP_NUM_THREADS=1 and judge by processor time.
 
 With --all-measures instead: ``sweep_layers`` with every metric of the table and no intervals over
 a store of 10 languages, 13 layers, d = 768, n = 1,000. Goal: under five minutes on two cores.

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from shiftlens.collect import CollectionPlan, collect_states, plan_collection
@@ -70,7 +71,7 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
         max_length=config.max_length,
     )
     if config.states == "tokens":
-        plan = TokenPlan.of(plan, split_rows(len(corpus), config.seed))
+        plan = TokenPlan.of(plan, _halves(config, corpus))
     out = make_folder(Path(config.out))
     say(_forecast(config, model, corpus, plan))
     _check_disk(out, plan)
@@ -138,8 +139,13 @@ def _collect(
     out = Path(config.out)
     if config.states == "sentences":
         return collect_states(model, corpus, out / STORE, plan=plan)
-    halves = split_rows(len(corpus), config.seed)
+    halves = _halves(config, corpus)
     return collect_token_moments(model, corpus, out / TOKENS, halves=halves, plan=plan)
+
+
+def _halves(config: SweepConfig, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+    first, second = split_rows(len(corpus), config.seed)
+    return first, second
 
 
 def _forecast(
