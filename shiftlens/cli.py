@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from shiftlens import __version__
-from shiftlens.config import DemoConfig, SweepConfig, TrainConfig
+from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.settings import with_settings_files
 
@@ -19,6 +19,7 @@ examples:
   shiftlens demo --out runs/demo
   shiftlens sweep --model ./my-model --corpus DIR --languages en,es,fr,de --out runs/first
   shiftlens train --preset demo --test demo:validation --out runs/train
+  shiftlens serve --model demo
   shiftlens check ./my-model
   shiftlens verify runs/first
 """
@@ -106,6 +107,23 @@ def train(config: TrainConfig) -> int:
     return 0
 
 
+def serve(config: ServeConfig) -> int:
+    """Look inside a model in the browser: patching, the shift, the sweep.
+
+    The page listens on 127.0.0.1 alone. Patching needs a model only; the views of shift
+    and sweep read the run folder of a sweep or training, or measure the demo. Ctrl-C
+    ends it.
+
+    Examples:
+      shiftlens serve --model demo
+      shiftlens serve --model ./my-model --run runs/first --port 8051
+    """
+    from shiftlens.app.serve import run_serve
+
+    run_serve(config)
+    return 0
+
+
 def check(config: CheckConfig) -> int:
     """Prove on your own model that shiftlens reads the states it says it reads.
 
@@ -142,13 +160,17 @@ def verify(config: VerifyConfig) -> int:
     from shiftlens.token_moments import TOKENS, TokenMoments
 
     run = Path(config.run)
-    of_tokens = (run / TOKENS).is_dir() and not (run / STORE).is_dir()
-    store = TokenMoments.open(run / TOKENS) if of_tokens else ActivationStore.open(run / STORE)
-    problems = store.verify()
+    stores: list[ActivationStore | TokenMoments] = []
+    if (run / TOKENS).is_dir():
+        stores.append(TokenMoments.open(run / TOKENS))
+    if not stores or (run / STORE).is_dir():
+        stores.append(ActivationStore.open(run / STORE))
+    problems = [problem for store in stores for problem in store.verify()]
     for problem in problems:
         print(problem)
     if not problems:
-        print(f"{len(store.manifest['shards'])} shards are whole and match their hashes")
+        shards = sum(len(store.manifest["shards"]) for store in stores)
+        print(f"{shards} shards are whole and match their hashes")
     return 1 if problems else 0
 
 
@@ -171,6 +193,7 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "demo": (DemoConfig, demo),
     "sweep": (SweepConfig, sweep),
     "train": (TrainConfig, train),
+    "serve": (ServeConfig, serve),
     "check": (CheckConfig, check),
     "verify": (VerifyConfig, verify),
     "metrics": (None, metrics),

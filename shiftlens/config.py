@@ -24,16 +24,16 @@ class SweepConfig:
         out: Run folder; a run that stopped goes on here.
         languages: BCP-47 codes, comma-separated; every language of the corpus if left out.
         dominant: The dominant language.
-        metric: Metrics, comma-separated, or all; the first one chooses the area. See
-            shiftlens metrics.
+        metric: Metrics, comma-separated, or all; the first that compares languages chooses the
+            area. See shiftlens metrics.
         states: sentences (their mean vectors) or tokens (mean and covariance of every token).
         shrinkage: Rule for all covariances: ledoit-wolf, oas, or a fixed alpha from 0 to 1.
         rank: Of the subspace metrics: a number of directions such as 8, or the share of the
             dominant language's variance that they keep at every layer, such as 0.9.
         groups: 95% intervals by the jackknife over this many groups of sentences, 10 say; it
             measures everything so many times again. 0 for none.
-        projection: Sweep a second time after a language-agnostic projection of the states:
-            centre, lsar, or none.
+        projection: Sweep a second time after a language-agnostic projection of the states, fitted
+            to a third of the sentences: centre, lsar, or none.
         share: Share of the layers that the area takes (beta).
         sentences: Use the first N sentences only.
         keep_intersection: Drop sentences that some language lacks instead of refusing them.
@@ -146,6 +146,26 @@ class DemoConfig:
     """
 
     out: str
+
+
+@dataclass
+class ServeConfig:
+    """Settings of `shiftlens serve`.
+
+    Attributes:
+        model: Local directory or hub id of a Hugging Face model, or demo.
+        run: Folder of a sweep or training of this model, for the views of shift and sweep; the
+            demo needs none.
+        port: Where to listen, on this machine only; 0 for any free port.
+        dtype: Number type of the model: float32, bfloat16 or float16.
+        device: cpu, cuda, mps, ... or auto.
+    """
+
+    model: str
+    run: str | None = None
+    port: int = 8050
+    dtype: str = "float32"
+    device: str = "auto"
 
 
 def to_yaml(config: Any) -> str:

@@ -12,7 +12,7 @@ PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
     {"errors", "config", "settings", "languages", "pooling", "area", "geometry", "demo", "effects"},
     {"corpora", "corpus_files", "models", "store", "tokens", "sft"},
-    {"collect", "check", "plan", "shift", "token_moments", "halves"},
+    {"collect", "check", "plan", "shift", "token_moments", "halves", "patching"},
     {
         "sweep",
         "sweep_options",

@@ -7,6 +7,7 @@ from shiftlens.plots.labels import LAYER_AXIS, MetricLabel, layer_step, metric_l
 from shiftlens.plots.layer_distance import layer_distance
 from shiftlens.plots.layer_distance_page import layer_distance_interactive
 from shiftlens.plots.measures import measure_agreement
+from shiftlens.plots.patching import patch_heatmap, patch_heatmap_interactive
 from shiftlens.plots.save import PAGE_CONFIG, save_figure, save_html
 from shiftlens.plots.style import (
     COMMON_LANGUAGES,
@@ -35,6 +36,8 @@ __all__ = [
     "layer_step",
     "measure_agreement",
     "metric_label",
+    "patch_heatmap",
+    "patch_heatmap_interactive",
     "project_before_after",
     "save_figure",
     "save_html",

@@ -1,0 +1,175 @@
+"""What a run measured of the model that is served: its states, its sweep, its sentences."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow
+
+from shiftlens.app.worker import Job
+from shiftlens.collect import collect_states
+from shiftlens.config import TrainConfig
+from shiftlens.corpora import load_corpus
+from shiftlens.errors import ShiftlensError
+from shiftlens.models import LanguageModel
+from shiftlens.settings import read_settings
+from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.store import STORE, ActivationStore
+from shiftlens.sweep import sweep_layers
+from shiftlens.token_moments import TOKENS
+
+FOLDERS = (".", "after", "before")
+"""Where in a run folder states are: a sweep's own, and those of a training."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The states of one model on parallel text, and their sweep.
+
+    Attributes:
+        store: The states.
+        table: The sweep's table.
+        area: The layer area, or None.
+        dominant: The dominant language.
+        texts: Language to the sentences behind the rows.
+        code: The lines of Python that make ``store`` and ``table``.
+        texts_code: The line of Python that makes ``texts``.
+        trained: The shift of a training, or None.
+        trained_code: The line of Python that makes ``shift`` of it.
+        demo: Whether the sentences are those of the embedded demo.
+    """
+
+    store: ActivationStore
+    table: pd.DataFrame
+    area: tuple[int, int] | None
+    dominant: str
+    texts: Mapping[str, Sequence[str]]
+    code: str
+    texts_code: str
+    trained: Shift | None
+    trained_code: str
+    demo: bool
+
+    @cached_property
+    def vectors(self) -> LanguageVectors:
+        """The language vectors: a training's own, or the means of the states."""
+        return self.trained.vectors if self.trained else LanguageVectors.from_store(self.store)
+
+
+def open_run(run: Path, model: LanguageModel) -> Measured:
+    """Open what a sweep or a training measured of a model.
+
+    Args:
+        run: The run folder.
+        model: The model whose states are looked for.
+
+    Returns:
+        The states, the sweep and the sentences.
+
+    Raises:
+        ShiftlensError: The folder holds no sentence states of this model, or its files are
+            missing or damaged.
+    """
+    folder = _folder_of(run, model)
+    store = ActivationStore.open(folder / STORE)
+    try:
+        facts = json.loads((run / "area.json").read_text(encoding="utf-8"))
+        area = facts.get("trained_area")
+        if area is None and facts["area"]:
+            area = [facts["area"]["start"], facts["area"]["stop"]]
+        dominant = str(facts["dominant"])
+        table = pd.read_csv(folder / "sweep.csv", keep_default_na=False, na_values=[""])
+        texts, texts_code = _texts(run, store)
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+        raise ShiftlensError(f"{run} is not a finished run ({error}); run it again") from error
+    trained = Shift.load(run / "model") if folder.name == "after" and _has_shift(run) else None
+    return Measured(
+        store,
+        table,
+        None if area is None else (int(area[0]), int(area[1])),
+        dominant,
+        texts,
+        f'store = sl.ActivationStore.open("{(folder / STORE).as_posix()}")\n'
+        f'table = pd.read_csv("{(folder / "sweep.csv").as_posix()}")',
+        texts_code,
+        trained,
+        f'shift = sl.Shift.load("{(run / "model").as_posix()}")',
+        store.manifest["corpus"]["sha256"] == load_corpus("demo").sha256,
+    )
+
+
+def measure_demo(model: LanguageModel, folder: Path, job: Job) -> Measured:
+    """Sweep the embedded model on the embedded sentences.
+
+    Args:
+        model: The embedded model.
+        folder: Where the states go; what is there already is not collected again.
+        job: Is told how far it is.
+
+    Returns:
+        The states, the sweep and the sentences.
+
+    Raises:
+        Stopped: The job was cancelled.
+    """
+    corpus = load_corpus("demo")
+    job.begin("reading the demo's sentences at every layer")
+    store = collect_states(model, corpus, folder / STORE, progress=False)
+    job.begin("measuring the layers")
+    sweep = sweep_layers(store, progress=False)
+    area = (sweep.area.start, sweep.area.stop) if sweep.area else None
+    code = (
+        'store = sl.collect_states(model, sl.load_corpus("demo"), "runs/page/activations")\n'
+        "table = sl.sweep_layers(store).table"
+    )
+    texts = 'texts = sl.load_corpus("demo").texts'
+    return Measured(
+        store, sweep.table, area, sweep.dominant, corpus.texts, code, texts, None, "", True
+    )
+
+
+def _folder_of(run: Path, model: LanguageModel) -> Path:
+    """The folder whose states are of this model."""
+    if not run.is_dir():
+        raise ShiftlensError(f"run folder {run} does not exist")
+    there = [run / name for name in FOLDERS if (run / name / STORE).is_dir()]
+    if not there:
+        tokens = " (it holds moments of tokens)" if (run / TOKENS).is_dir() else ""
+        raise ShiftlensError(
+            f"{run} holds no sentence states{tokens}; give the folder of a shiftlens sweep or train"
+        )
+    own = model.sha256
+    for folder in there:
+        if ActivationStore.open(folder / STORE).manifest["model"]["sha256"] == own:
+            return folder
+    raise ShiftlensError(
+        f"the states in {run} are of another model than {model.name}, or of another dtype; "
+        "give --model as the run had it"
+    )
+
+
+def _has_shift(run: Path) -> bool:
+    return (run / "model" / "shift.json").exists()
+
+
+def _texts(run: Path, store: ActivationStore) -> tuple[Mapping[str, Sequence[str]], str]:
+    """The sentences, beside a sweep or where a training had them from, and how to read them."""
+    kept = run / "sentences.parquet"
+    if kept.exists():
+        table = pd.read_parquet(kept)
+        texts: dict[str, Any] = {code: table[code].tolist() for code in store.languages}
+        code = f'texts = pd.read_parquet("{kept.as_posix()}")'
+    else:
+        parallel = read_settings(run / "config.yaml", TrainConfig)["parallel"]
+        corpus = load_corpus(parallel, store.languages)
+        texts = dict(corpus.texts)
+        code = f'texts = sl.load_corpus("{parallel}").texts'
+        if corpus.sha256 != store.manifest["corpus"]["sha256"]:
+            raise ShiftlensError(f"{parallel} no longer holds the sentences that {run} read")
+    if any(len(side) != store.n_sentences for side in texts.values()):
+        raise ShiftlensError(f"{run}: the sentences are not as many as the states")
+    return texts, code

@@ -1,0 +1,242 @@
+"""The shift: what the model says with it and without, language by language."""
+
+from typing import Any
+
+import pandas as pd
+from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+
+from shiftlens.app.links import link, number, one_of, text
+from shiftlens.app.ready import OWN, ready_prompts
+from shiftlens.app.running import Runner, Work
+from shiftlens.app.session import Session
+from shiftlens.app.shift_request import (
+    STRONGEST,
+    ShiftRequest,
+    check_request,
+    code,
+    compare,
+    default_area,
+    too_shallow,
+)
+from shiftlens.app.shifted import ShiftComparison, shift_figure
+from shiftlens.app.texts import LONGEST_TEXT
+from shiftlens.app.widgets import (
+    choice,
+    connect_take_away,
+    field,
+    fit,
+    graph,
+    layer_marks,
+    spoken,
+    take_away,
+    text_area,
+)
+from shiftlens.languages import language_name
+
+CANNOT = "this model does not write text; give a causal language model"
+SHALLOW = "this model has fewer than 3 blocks: there are no two layers to shift between"
+CONTROLS = ("item", "language", "text", "area", "strength")
+
+
+class ShiftView:
+    """The second view.
+
+    Args:
+        session: The model and what was measured of it.
+    """
+
+    name = "shift"
+    title = "Shift"
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.runner = Runner("shift", session.worker)
+        last = session.model.n_layers - 1
+        self.fields = {
+            "item": one_of("prompt", lambda: list(self._items())),
+            "language": one_of("language", lambda: session.languages),
+            "text": text("the prompt", LONGEST_TEXT),
+            "a": number("layer a", 1, last, int),
+            "b": number("layer b", 1, last, int),
+            "strength": number("the strength", 0, STRONGEST),
+        }
+        self.lacking = session.missing
+        if not session.can_generate:
+            self.lacking = CANNOT
+        elif too_shallow(session):
+            self.lacking = SHALLOW
+
+    def layout(self) -> list[Any]:
+        """The view's parts."""
+        if self.lacking:
+            return [dcc.Store(id="shift-restore"), html.P(self.lacking, className="lacking")]
+        last = self.session.model.n_layers - 1
+        items = self._items()
+        names = {code: language_name(code) for code in self.session.languages}
+        strengths = {value: f"{value:g}" for value in (0, 0.5, 1, 1.5)}
+        area = list(default_area(self.session))
+        controls = [
+            html.P(
+                "At layer a every state is moved by the difference of the languages' means, into "
+                "the dominant language's subspace; at layer b back."
+            ),
+            field("Prompt", choice("shift-item", items, next(iter(items)))),
+            field("Language", choice("shift-language", names, list(names)[-1])),
+            field(
+                "Your own prompt",
+                text_area("shift-text", 3, "your own prompt"),
+                html.Button("Answer it", id="shift-run"),
+                id="shift-own",
+            ),
+            field(
+                "Layers a and b",
+                dcc.RangeSlider(
+                    1, last, 1, layer_marks(1, last), area, pushable=1, id="shift-area"
+                ),
+            ),
+            field("Strength", dcc.Slider(0, STRONGEST, 0.05, strengths, 1, id="shift-strength")),
+        ]
+        results = [
+            self.runner.layout(),
+            html.Div(id="shift-answers", className="card"),
+            html.Div(graph("shift-figure"), className="card", id="shift-drawn", hidden=True),
+            take_away("shift", {"shift-figure": "Figure"}),
+        ]
+        return [
+            dcc.Store(id="shift-restore"),
+            html.Aside(controls, className="controls"),
+            html.Div(results, className="results"),
+        ]
+
+    def connect(self, app: Dash) -> None:
+        """Register the view's callbacks."""
+        if self.lacking:
+            return
+        self.runner.connect(app)
+        self._connect_asking(app)
+        self._connect_showing(app)
+        connect_take_away(app, "shift", ["shift-figure"], self._table)
+
+    def _connect_asking(self, app: Dash) -> None:
+        @app.callback(
+            *(Output(f"shift-{name}", "value") for name in CONTROLS),
+            Input("shift-restore", "data"),
+            prevent_initial_call=True,
+        )
+        def restore(state: dict[str, Any] | None) -> list[Any]:
+            state = dict(state or {})
+            if "a" in state and "b" in state:
+                state["area"] = [state["a"], state["b"]]
+            if "text" in state:
+                state["item"] = OWN
+            return [state.get(name, no_update) for name in CONTROLS]
+
+        @app.callback(
+            Output("shift-own", "hidden"),
+            Input("shift-item", "value"),
+        )
+        def own(item: str) -> bool:
+            return item != OWN
+
+        @app.callback(
+            Output(self.runner.asked, "data"),
+            Input("view", "value"),
+            Input("shift-run", "n_clicks"),
+            Input("shift-item", "value"),
+            Input("shift-language", "value"),
+            Input("shift-area", "value"),
+            Input("shift-strength", "value"),
+            State("shift-text", "value"),
+            State(self.runner.asked, "data"),
+            prevent_initial_call=True,
+        )
+        def ask(view: str, _: int, *values: Any) -> Any:
+            item, language, area, strength, typed, asked = values
+            causes = ctx.triggered_prop_ids.keys()
+            waits = item == OWN and not (typed or "").strip() and "shift-run.n_clicks" not in causes
+            same = item != OWN and causes == {"shift-language.value"}
+            if view != "shift" or waits or (asked and (same or causes == {"view.value"})):
+                return no_update
+            return self.runner.ask(
+                asked, lambda: self._compare(item, language, typed, area, strength)
+            )
+
+    def _connect_showing(self, app: Dash) -> None:
+        @app.callback(
+            Output("shift-answers", "children"),
+            Output("shift-figure", "figure"),
+            Output("shift-figure", "style"),
+            Output("shift-drawn", "hidden"),
+            Output("shift-take", "hidden"),
+            Output("shift-link", "href"),
+            Output("shift-code", "children"),
+            Input(self.runner.done, "data"),
+            Input("shift-language", "value"),
+            prevent_initial_call=True,
+        )
+        def show(done: str | None, language: str) -> Any:
+            found = self.runner.result(done)
+            if found is None:
+                return (no_update,) * 7
+            request, comparison = found
+            looked_at = language if language in request.prompts else request.language
+            figure = fit(shift_figure(comparison, looked_at))
+            a, b = request.area
+            state = {"language": looked_at, "a": a, "b": b, "strength": request.strength}
+            state |= {"text": request.text} if request.text else {"item": request.item}
+            python = code(self.session, request, looked_at)
+            answers = answer_table(request, comparison)
+            tall = {"height": figure.layout.height}
+            return answers, figure, tall, False, False, link("shift", state), python
+
+    def _items(self) -> dict[str, str]:
+        """The menu of prompts."""
+        items = {}
+        if self.session.counts:
+            ready = ready_prompts().items()
+            items = {item: of[self.session.dominant].prompt for item, of in ready}
+        return {**items, OWN: "your own"}
+
+    def _compare(self, *values: Any) -> Work:
+        request = check_request(self.session, *values)
+        return lambda job: (request, compare(self.session, request, job))
+
+    def _table(self, done: str | None) -> pd.DataFrame | None:
+        found = self.runner.result(done)
+        return None if found is None else found[1].table
+
+
+def answer_table(request: ShiftRequest, comparison: ShiftComparison) -> list[Any]:
+    """The answers side by side, one row a language; right ones are marked where that is known."""
+    a, b = request.area
+    columns = ["", "prompt", "without", f"with the shift, layers {a}–{b}, × {request.strength:g}"]
+    rows = []
+    for row in comparison.table.to_dict("records"):
+        language = str(row["language"])
+        changed = row["answer"] != row["shifted_answer"]
+        cells = [
+            html.Th(language_name(language), scope="row"),
+            html.Td(spoken(row["prompt"], language), className="prompt"),
+            _answer(row["answer"], row["expected"], language, False),
+            _answer(row["shifted_answer"], row["expected"], language, changed),
+        ]
+        rows.append(html.Tr(cells))
+    head = html.Thead(html.Tr([html.Th(name, scope="col") for name in columns]))
+    parts: list[Any] = [html.Table([head, html.Tbody(rows)], className="answers")]
+    if request.expected:
+        right = [
+            int((comparison.table[column] == comparison.table["expected"]).sum())
+            for column in ("answer", "shifted_answer")
+        ]
+        words = f"right without the shift: {right[0]} of {len(rows)}; with it: {right[1]}"
+        parts.insert(0, html.P(words, className="summary"))
+    return parts
+
+
+def _answer(answer: str, expected: str, language: str, changed: bool) -> html.Td:
+    mark = [] if not expected else [html.Span("✓" if answer == expected else "✗")]
+    look = " ".join(
+        ["answer", *(["changed"] if changed else []), *(["right"] if answer == expected else [])]
+    )
+    shown = spoken(answer, language) if answer else html.Em("nothing")
+    return html.Td([*mark, shown], className=look)

@@ -1,0 +1,54 @@
+"""What people may type: bounded, and without characters that do not show."""
+
+import unicodedata
+
+from shiftlens.errors import ShiftlensError
+
+LONGEST_TEXT = 400
+LONGEST_ANSWER = 60
+MOST_ANSWERS = 12
+
+_BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Marks that turn the direction of the text after them; letters bring their own."""
+
+
+def typed_text(text: object, name: str, longest: int = LONGEST_TEXT) -> str:
+    """Check a text that somebody typed.
+
+    Args:
+        text: What came from the page or a link.
+        name: What it is called in messages.
+        longest: Most characters.
+
+    Returns:
+        The text without white space around it.
+
+    Raises:
+        ShiftlensError: It is empty, too long, or holds a control character or half a character.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise ShiftlensError(f"{name} is empty; type something")
+    if len(text) > longest:
+        raise ShiftlensError(f"{name} has {len(text):,} characters; at most {longest} can be taken")
+    kept = text.replace("\r\n", "\n").strip()
+    for place, character in enumerate(kept, 1):
+        category = unicodedata.category(character)
+        if (category in ("Cc", "Cs") and character != "\n") or character in _BIDI:
+            raise ShiftlensError(
+                f"{name} holds the control character U+{ord(character):04X} at place {place}; "
+                "remove it"
+            )
+    return kept
+
+
+def typed_lines(text: object, name: str) -> list[str]:
+    """Check a list of short texts, one a line.
+
+    Raises:
+        ShiftlensError: There is none, there are too many, or one of them cannot be taken.
+    """
+    whole = typed_text(text, name, MOST_ANSWERS * (LONGEST_ANSWER + 1))
+    lines = [line for line in whole.split("\n") if line.strip()]
+    if len(lines) > MOST_ANSWERS:
+        raise ShiftlensError(f"{name}: {len(lines)} lines; at most {MOST_ANSWERS} can be taken")
+    return [typed_text(line, name, LONGEST_ANSWER) for line in lines]

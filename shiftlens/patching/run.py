@@ -1,0 +1,225 @@
+"""Patch every layer and site of a pair of texts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from shiftlens.errors import ShiftlensError
+from shiftlens.models import LanguageModel
+from shiftlens.patching.alignment import Align, Site, find_sites
+from shiftlens.patching.components import heads_of, layers_of
+from shiftlens.patching.engine import Patch, Patcher
+from shiftlens.patching.metrics import Metric, check_metric
+from shiftlens.patching.prompts import (
+    Answers,
+    Prompt,
+    first_tokens,
+    read_pair,
+    same_prefix,
+    token_text,
+)
+from shiftlens.patching.result import PatchResult
+
+COLUMNS = [
+    *("component", "layer", "head", "site", "label", "positions", "clean_positions", "token"),
+    *("clean_token", "metric", "value", "effect", "answer", "top"),
+]
+PARTS = ("whole", "inside", "outside")
+SAME = 1e-6
+
+
+class Cancelled(ShiftlensError):
+    """The caller asked to stop."""
+
+
+def patch(
+    model: LanguageModel,
+    clean: str,
+    corrupt: str,
+    answers: Answers = (),
+    *,
+    component: str = "resid",
+    metric: str = "logit_difference",
+    align: Align = "auto",
+    layers: Sequence[int] | None = None,
+    subspace: Mapping[int, Any] | None = None,
+    part: str = "whole",
+    max_rows: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> PatchResult:
+    r"""Put the clean text's states into the corrupt text's run, one layer and site at a time.
+
+    The state h of the corrupt run becomes, at the site's positions and at one layer,
+
+    .. math:: h' = h + P (c - h)
+
+    with c the clean run's state and P the identity (``part="whole"``), the projector
+    :math:`B B^\top` onto a subspace (``inside``) or :math:`I - B B^\top` (``outside``). All that
+    comes after follows from it. The metric is read at the last position.
+
+    Args:
+        model: A causal language model.
+        clean: The text whose states are taken.
+        corrupt: The text into whose run they are put.
+        answers: Texts that may follow, or language to such a text. ``logit_difference`` takes the
+            first minus the second.
+        component: A key of :data:`COMPONENTS`.
+        metric: A key of :data:`METRICS`.
+        align: A key of :data:`ALIGNMENTS`, pairs (clean word, corrupt word), or sites.
+        layers: Which layers: of 0..L for ``resid``, of blocks 1..L for the others; all by default.
+        subspace: Layer to orthonormal basis ``(d_model, r)``, for ``resid`` and a ``part`` that is
+            not ``whole``; its layers are those patched unless ``layers`` says otherwise.
+        part: ``whole``, ``inside`` or ``outside``.
+        max_rows: Most rows in a batch. Memory grows with it; the values do not depend on it.
+        progress: Called as ``progress(done, total)`` after every forward pass of patches.
+        cancelled: Asked before every such pass; where it says True, :class:`Cancelled` is raised.
+
+    Returns:
+        The table of all patches and what is needed to label it.
+
+    Raises:
+        ShiftlensError: Texts, answers, layers, sites or a subspace that do not fit the model or
+            each other, an unknown option, or a run with logits that are not finite.
+
+    Source:
+        Zhang and Nanda, "Towards Best Practices of Activation Patching in Language Models",
+        ICLR 2024, arXiv:2309.16042.
+    """
+    pair = read_pair(model, clean, corrupt)
+    sites = find_sites(*pair, align)
+    tokens = first_tokens(model, corrupt, answers)
+    measure = check_metric(metric, len(tokens))
+    chosen = layers_of(model, component, subspace if layers is None else layers)
+    bases = _bases(model, component, chosen, subspace, part)
+    patches = [
+        Patch(layer, site, head)
+        for layer in chosen
+        for head in heads_of(model, component)
+        for site in sites
+    ]
+    batches = _batches(patches, same_prefix(*pair), max_rows)
+    patcher = Patcher(model, pair[0].ids, pair[1].ids, component, chosen, bases, part)
+    read = partial(_read, measure, patcher.clean_logits, list(tokens.values()))
+    ends = read(torch.cat([patcher.clean_logits, patcher.corrupt_logits]))
+    found = np.tile(ends[1], (len(patches), 1))
+    bar = tqdm(batches, desc="patches", disable=None if progress is None else True)
+    for done, rows in enumerate(bar, 1):
+        if cancelled is not None and cancelled():
+            raise Cancelled("patching was cancelled")
+        found[rows] = read(patcher.run([patches[row] for row in rows]))
+        if progress is not None:
+            progress(done, len(batches))
+    tops = [[token_text(model, int(token)) for token in side[:, 2]] for side in (ends, found)]
+    table = _table(pair, sites, patches, list(tokens), found, ends[:, 0])
+    return PatchResult(
+        table=table.assign(component=component, metric=metric, top=tops[1])[COLUMNS],
+        model=model.name,
+        n_layers=model.n_layers,
+        clean=pair[0],
+        corrupt=pair[1],
+        sites=tuple(sites),
+        component=component,
+        part=part,
+        metric=metric,
+        answers={name: token_text(model, token) for name, token in tokens.items()},
+        clean_value=float(ends[0, 0]),
+        corrupt_value=float(ends[1, 0]),
+        clean_top=tops[0][0],
+        corrupt_top=tops[0][1],
+        max_rows=max_rows,
+    )
+
+
+def _read(metric: Metric, clean: Tensor, answers: list[int], logits: Tensor) -> np.ndarray:
+    """Value, most probable answer (0 without any) and most probable token of each row."""
+    value = metric.value(logits, clean, answers)
+    best = logits[:, answers].argmax(-1) if answers else torch.zeros(len(logits))
+    return torch.stack([value, best.double(), logits.argmax(-1).double()], dim=1).numpy()
+
+
+def _bases(
+    model: LanguageModel,
+    component: str,
+    layers: Sequence[int],
+    subspace: Mapping[int, Any] | None,
+    part: str,
+) -> dict[int, Tensor]:
+    """Checked bases, float32 on the model's device; none for whole states."""
+    if part not in PARTS:
+        raise ShiftlensError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
+    if (part == "whole") != (subspace is None):
+        raise ShiftlensError("a subspace goes with part='inside' or 'outside', and these with it")
+    if subspace is None:
+        return {}
+    if component != "resid":
+        raise ShiftlensError(f"a subspace is of component 'resid', not of {component!r}")
+    bases = {}
+    for layer in layers:
+        if layer not in subspace:
+            raise ShiftlensError(f"the subspace has no basis at layer {layer}; give one, or layers")
+        basis = torch.as_tensor(subspace[layer]).double().cpu()
+        if basis.ndim != 2 or len(basis) != model.d_model:
+            raise ShiftlensError(
+                f"the basis at layer {layer} has shape {tuple(basis.shape)}; make it "
+                f"({model.d_model}, r), one column a direction of the residual stream"
+            )
+        if not torch.allclose(basis.T @ basis, torch.eye(basis.shape[1]).double(), atol=1e-4):
+            raise ShiftlensError(
+                f"the columns of the basis at layer {layer} are not orthonormal; take Q of its QR "
+                "decomposition"
+            )
+        bases[layer] = basis.float().to(model.device)
+    return bases
+
+
+def _batches(patches: Sequence[Patch], same: int, max_rows: int) -> list[list[int]]:
+    """Numbers of the patches that share a forward pass: of neighbouring starts, in rising layers.
+
+    Those of the first ``same`` positions with themselves change nothing and are left out.
+    """
+    if max_rows < 1:
+        raise ShiftlensError(f"max_rows is {max_rows}; a batch takes one row or more")
+    moving = [
+        number
+        for number, each in enumerate(patches)
+        if each.site.clean != each.site.corrupt or max(each.site.corrupt) >= same
+    ]
+    moving.sort(key=lambda number: patches[number].start)
+    return [sorted(moving[n : n + max_rows]) for n in range(0, len(moving), max_rows)]
+
+
+def _table(
+    pair: tuple[Prompt, Prompt],
+    sites: Sequence[Site],
+    patches: Sequence[Patch],
+    answers: Sequence[str],
+    found: np.ndarray,
+    ends: np.ndarray,
+) -> pd.DataFrame:
+    """One row a patch, of what :func:`_read` found; ``ends`` are the clean and corrupt values."""
+    clean, corrupt = pair
+    site = [number % len(sites) for number in range(len(patches))]
+    way = ends[0] - ends[1]
+    differ = abs(way) > SAME * max(1, *np.abs(ends))
+    return pd.DataFrame(
+        {
+            "layer": [each.layer for each in patches],
+            "head": pd.array([each.head for each in patches], dtype="Int64"),
+            "site": site,
+            "label": [each.site.label for each in patches],
+            "positions": [each.site.corrupt for each in patches],
+            "clean_positions": [each.site.clean for each in patches],
+            "token": [corrupt.shown(each.site.corrupt) for each in patches],
+            "clean_token": [clean.shown(each.site.clean) for each in patches],
+            "value": found[:, 0],
+            "effect": (found[:, 0] - ends[1]) / way if differ else np.nan,
+            "answer": [answers[int(n)] if answers else "" for n in found[:, 1]],
+        }
+    )

@@ -1,0 +1,81 @@
+"""What cannot be patched, and what the user is told."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from shiftlens.errors import ShiftlensError
+from shiftlens.models import load_model
+from shiftlens.patching import patch, patched_answer
+
+CLEAN, CORRUPT = "hello, a cat ", "no, he is "
+ANSWERS = ["e", "h"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clean": " "}, "clean text is empty"),
+        ({"corrupt": ""}, "corrupt text is empty"),
+        ({"corrupt": "a" * 70}, "corrupt text has 71 tokens but the model has 64"),
+        ({"component": "mlp"}, "unknown component 'mlp'"),
+        ({"metric": "loss"}, "unknown metric 'loss'"),
+        ({"align": "middle"}, "unknown alignment 'middle'"),
+        ({"align": "positions"}, "14 tokens and the corrupt one 11"),
+        ({"align": []}, "no site"),
+        ({"layers": [4]}, "layer 4 does not exist: resid has 0..3"),
+        ({"layers": [0], "component": "head"}, "layer 0 does not exist: head has 1..3"),
+        ({"layers": []}, "no layer is given"),
+        ({"answers": ["e"]}, "needs 2 answers, 1 given"),
+        ({"answers": ["e", "e."]}, "begin with the same token"),
+        ({"max_rows": 0}, "max_rows is 0"),
+        ({"part": "half"}, "unknown part 'half'"),
+        ({"part": "inside"}, "a subspace goes with"),
+        ({"subspace": {1: np.eye(32)}}, "a subspace goes with"),
+        ({"subspace": {1: np.eye(16)}, "part": "inside"}, r"layer 1 has shape \(16, 16\)"),
+        ({"subspace": {1: np.ones((32, 2))}, "part": "inside"}, "not orthonormal"),
+        ({"subspace": {1: np.full((32, 2), np.nan)}, "part": "inside"}, "not orthonormal"),
+        ({"subspace": {1: np.eye(32)}, "part": "outside", "layers": [2]}, "no basis at layer 2"),
+        (
+            {"subspace": {1: np.eye(32)}, "part": "inside", "component": "mlp_out"},
+            "of component 'resid', not of 'mlp_out'",
+        ),
+    ],
+)
+def test_what_cannot_be_patched_is_refused(llama, options, message):
+    given = {"clean": CLEAN, "corrupt": CORRUPT, "answers": ANSWERS, **options}
+    with pytest.raises(ShiftlensError, match=message):
+        patch(llama, **given)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer": 4}, "layer 4 does not exist"),
+        ({"layer": 0, "component": "attn_out"}, "layer 0 does not exist"),
+        ({"site": 10}, r"no site 10; the texts have sites 0..9"),
+        ({"site": -11}, "no site -11"),
+        ({"head": 1}, "'resid' has no heads"),
+        ({"component": "head", "head": 4}, "no head 4: component 'head' has heads 0..3"),
+        ({"component": "head"}, "no head None"),
+    ],
+)
+def test_a_patch_that_does_not_exist_is_refused(llama, options, message):
+    given = {"layer": 1, "site": 0, **options}
+    with pytest.raises(ShiftlensError, match=message):
+        patched_answer(llama, CLEAN, CORRUPT, **given)
+
+
+@pytest.mark.parametrize("name", tiny.ENCODERS)
+def test_an_encoder_is_refused(name):
+    model = load_model(tiny.tiny_model(name), tiny.tiny_tokenizer(eos=True))
+    with pytest.raises(ShiftlensError, match="needs a causal language model"):
+        patch(model, CLEAN, CORRUPT, ANSWERS)
+
+
+def test_logits_that_are_not_finite_are_refused(llama):
+    with torch.no_grad():
+        llama.hf.lm_head.weight[5] = float("nan")
+    with pytest.raises(ShiftlensError, match="clean run gives logits that are not finite"):
+        patch(llama, CLEAN, CORRUPT, ANSWERS)
