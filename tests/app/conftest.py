@@ -26,15 +26,15 @@ def served(**settings):
                 thread.join()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page():
-    """The demo's page, for all tests."""
+    """The demo's page, for all tests of a file."""
     pytest.importorskip("dash")
     with served(model="demo") as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """The system's Chromium."""
     sync_api = pytest.importorskip("playwright.sync_api")

@@ -176,8 +176,13 @@ def without_dash(module):
 
 def test_the_command_says_its_address_and_ends_with_ctrl_c():
     command = [SCRIPT, "serve", "--model", "demo", "--port", "0"]
+    # A background job inherits an ignored SIGINT, which Python then leaves ignored.
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             line = process.stdout.readline()

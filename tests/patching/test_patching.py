@@ -64,6 +64,15 @@ def test_an_effect_that_is_not_defined_is_nan_and_nothing_else_is(demo):
     assert (result.table["value"] == result.clean_value).all()
 
 
+def test_an_effect_over_a_difference_of_rounding_is_nan(llama):
+    with torch.no_grad():
+        for block in llama.hf.model.layers:
+            block.self_attn.o_proj.weight *= 2e-7
+    result = sl.patch(llama, CLEAN, CORRUPT, ANSWERS, layers=[0])
+    assert 0 < abs(result.clean_value - result.corrupt_value) < 1e-6
+    assert result.table["effect"].isna().all()
+
+
 def test_kl_needs_no_answers_and_ends_at_zero(demo):
     result = sl.patch(demo, *SUM, metric="kl")
     assert result.clean_value == pytest.approx(0, abs=1e-12)

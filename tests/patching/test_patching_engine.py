@@ -174,3 +174,18 @@ def test_sites_of_the_same_tokens_are_not_run(llama):
     assert len(runs) == before > 0
     assert (result.table["value"] == result.corrupt_value).all()
     assert_plain(llama, result, clean, corrupt)
+
+
+def test_a_site_moved_within_the_shared_beginning_is_run(llama):
+    clean, corrupt = "the cat sat ", "the cat ran "
+    result = patch(llama, clean, corrupt, ANSWERS, align=[Site("moved", (1,), (3,))])
+    assert_plain(llama, result, clean, corrupt)
+    assert result.table["value"].nunique() == 4
+
+
+def test_a_batch_is_of_neighbouring_positions(llama):
+    widths = []
+    block = llama.hf.model.layers[0]
+    block.register_forward_hook(lambda _, args, output: widths.append(output.shape[1]))
+    patch(llama, CLEAN, CORRUPT, ANSWERS, layers=[1, 2], max_rows=2)
+    assert widths == [14, 14, *range(13, 0, -1)]
