@@ -73,6 +73,16 @@ def test_the_page_shows_tokens_and_numbers_under_the_pointer(result):
     assert trace.zmax == -trace.zmin
 
 
+def test_toward_the_clean_run_is_red_in_both(result):
+    red, _, blue, _ = image(patch_heatmap(result)).get_cmap()(1.0)
+    assert red > blue
+    [trace] = patch_heatmap_interactive(result).data
+    (_, low), *_, (_, high) = trace.colorscale
+    assert trace.reversescale
+    red, _, blue = map(int, low.removeprefix("rgb(").removesuffix(")").split(","))
+    assert red > blue and low != high
+
+
 def test_what_users_type_is_escaped(demo):
     pair = "How much is <b> five?", "How much is <i> two?"
     figure = patch_heatmap_interactive(patch(demo, *pair, metric="kl"), title="<u>")
