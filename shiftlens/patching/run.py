@@ -50,7 +50,7 @@ def patch(
     layers: Sequence[int] | None = None,
     subspace: Mapping[int, Any] | None = None,
     part: str = "whole",
-    max_rows: int = 64,
+    max_rows: int = 48,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> PatchResult:
