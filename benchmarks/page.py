@@ -50,10 +50,14 @@ def click_times(tab: Page, address: str, clicks: int) -> list[float]:
     for x, y in cells[::step][: clicks + 1]:
         tab.evaluate("window.took = null")
         tab.mouse.click(x, y)
-        while (took := tab.evaluate("window.took")) is None:
+        for _ in range(1000):
+            if (took := tab.evaluate("window.took")) is not None:
+                break
             tab.wait_for_timeout(10)
+        else:
+            raise SystemExit(f"the click at {x:.0f}, {y:.0f} was not answered in ten seconds")
         times.append(took)
-        tab.wait_for_timeout(200)
+        tab.wait_for_timeout(400)
     return times[1:]
 
 

@@ -18,7 +18,7 @@ QUEUED = 8
 """Most jobs that may wait."""
 
 KEPT = 64
-"""Most finished jobs whose results are kept."""
+"""Most finished jobs whose results are kept, those that were looked at last."""
 
 
 class Busy(ShiftlensError):
@@ -159,7 +159,10 @@ class Worker:
     def get(self, job: str | None) -> Job | None:
         """The job of an id; None where there is none, or its result is no longer kept."""
         with self._change:
-            return self._jobs.get(job) if isinstance(job, str) else None
+            if not isinstance(job, str) or job not in self._jobs:
+                return None
+            self._jobs.move_to_end(job)
+            return self._jobs[job]
 
     def cancel(self, job: str | None) -> None:
         """Stop a job, or take it out of the line; without effect on one that is over."""

@@ -169,5 +169,12 @@ def test_old_results_are_forgotten_and_ids_cannot_be_counted(worker):
         worker.cancel(stranger)
 
 
+def test_what_is_still_looked_at_is_kept(worker):
+    first = finished(worker.submit(lambda job: "in use"))
+    for _ in range(3 * KEPT):
+        finished(worker.submit(lambda job: None))
+        assert worker.get(first.id).result == "in use"
+
+
 def test_a_stopped_job_is_no_mistake_of_the_reader():
     assert not issubclass(Stopped, ShiftlensError)
