@@ -130,13 +130,22 @@ def test_no_text_is_cut_or_laid_over_the_data(codes, layers, area, metric):
 
 
 def test_files_are_the_same_bytes_and_carry_no_metadata(tmp_path):
-    first = save_figure(layer_distance(sweep(TWELVE), AREA), tmp_path / "a" / "gpt2.small")
+    formats = ["png", "svg", "pdf"]
+    first = save_figure(layer_distance(sweep(TWELVE), AREA), tmp_path / "a" / "gpt2.small", formats)
     with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": "x", "savefig.bbox": "tight"}):
-        second = save_figure(layer_distance(sweep(TWELVE), AREA), tmp_path / "b" / "gpt2.small")
-    assert [path.name for path in first] == ["gpt2.small.png", "gpt2.small.svg"]
+        figure = layer_distance(sweep(TWELVE), AREA)
+        second = save_figure(figure, tmp_path / "b" / "gpt2.small", formats)
+    assert [path.name for path in first] == [f"gpt2.small.{name}" for name in formats]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
-        for word in ("Software", "dc:date", "dc:creator", matplotlib.__version__):
+        for word in (
+            "Software",
+            "dc:date",
+            "dc:creator",
+            "/Creator",
+            "/CreationDate",
+            matplotlib.__version__,
+        ):
             assert word.encode() not in one.read_bytes()
 
 

@@ -8,7 +8,7 @@ from shiftlens.plots.layer_distance import layer_distance
 from shiftlens.plots.layer_distance_page import layer_distance_interactive
 from shiftlens.plots.measures import measure_agreement
 from shiftlens.plots.patching import patch_heatmap, patch_heatmap_interactive
-from shiftlens.plots.save import PAGE_CONFIG, save_figure, save_html
+from shiftlens.plots.save import PAGE_CONFIG, save_answer, save_figure, save_html
 from shiftlens.plots.style import (
     COMMON_LANGUAGES,
     PALETTE,
@@ -39,6 +39,7 @@ __all__ = [
     "patch_heatmap",
     "patch_heatmap_interactive",
     "project_before_after",
+    "save_answer",
     "save_figure",
     "save_html",
     "shared_style",

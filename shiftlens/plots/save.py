@@ -2,14 +2,26 @@
 
 import hashlib
 import html
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
+from shiftlens.config import RECORDED
+from shiftlens.errors import ShiftlensError
 from shiftlens.plots.style import shared_style
 
 PNG_DPI = 200
+FORMATS = {
+    "png": ("Software",),
+    "svg": ("Date", "Creator"),
+    "pdf": ("Creator", "Producer", "CreationDate"),
+}
+"""What figures are written as, and what is left out of each file's metadata."""
 PAGE_CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d"],
@@ -21,24 +33,52 @@ PAGE_CONFIG = {
 """Settings of every plotly page: without them plotly offers to send the chart to its cloud."""
 
 
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write a matplotlib figure as PNG and SVG, with the same bytes for the same figure.
+def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write a matplotlib figure, with the same bytes for the same figure.
 
-    Neither file carries a date or the name of the software that wrote it.
+    No file carries a date or the name of the software that wrote it.
 
     Args:
         figure: The figure to write.
         stem: Path without an extension; its folder is made where it is missing.
+        formats: Any of :data:`FORMATS`.
 
     Returns:
-        The two files written, PNG first.
+        The files written, one a format.
+
+    Raises:
+        ShiftlensError: A format is not one of these.
     """
-    png, svg = (stem.with_name(stem.name + ending) for ending in (".png", ".svg"))
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise ShiftlensError(
+            f"figures are not written as {unknown[0]!r}; choose from {', '.join(FORMATS)}"
+        )
     stem.parent.mkdir(parents=True, exist_ok=True)
+    files = [stem.with_name(f"{stem.name}.{name}") for name in formats]
     with shared_style():
-        figure.savefig(png, dpi=PNG_DPI, metadata={"Software": None})
-        figure.savefig(svg, metadata={"Date": None, "Creator": None})
-    return [png, svg]
+        for file, name in zip(files, formats, strict=True):
+            figure.savefig(file, dpi=PNG_DPI, metadata=dict.fromkeys(FORMATS[name]))
+    return files
+
+
+def save_answer(figure: Figure, stem: Path, analysis: str, facts: Mapping[str, Any]) -> list[Path]:
+    """Write the figure of an analysis, and beside it the JSON that says what it shows.
+
+    Args:
+        figure: The figure.
+        stem: Path without an extension; the figure's name is its last part.
+        analysis: The script, such as "analyses/layer_distance.py".
+        facts: ``command``, ``model``, ``corpus``, ``seed``, ``result`` and whatever else is
+            needed to know what the figure shows.
+
+    Returns:
+        The files written: PNG, SVG and JSON.
+    """
+    versions = {name: version(name) for name in RECORDED}
+    sidecar = {"analysis": analysis, **facts, "versions": versions}
+    files = [*save_figure(figure, stem), stem.with_suffix(".json")]
+    files[-1].write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
+    return files
 
 
 def save_html(figure: go.Figure, path: Path) -> Path:
