@@ -11,11 +11,13 @@ import shiftlens
 PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
     {"errors", "config", "settings", "languages", "pooling", "area", "geometry", "demo", "effects"},
-    {"corpora", "corpus_files", "models", "store", "tokens", "sft"},
-    {"collect", "check", "plan", "shift", "token_moments", "halves", "patching"},
+    {"corpora", "corpus_files", "sentence_labels", "models", "states", "store", "tokens", "sft"},
+    {"collect", "check", "plan", "shift", "bake", "token_moments", "halves", "patching"},
     {
         "sweep",
         "sweep_options",
+        "projections",
+        "pairs",
         "estimate",
         "contrastive",
         "trainer",
@@ -23,7 +25,7 @@ LEVELS = [
         "evaluate",
         "experiment",
     },
-    {"plots", "report", "before_after", "runs", "train", "train_checks"},
+    {"export", "card", "plots", "report", "before_after", "runs", "train", "train_checks"},
     {"app", "cli", "showcase", "__main__"},
 ]
 MODULES = sorted(

@@ -1,0 +1,118 @@
+"""What a run made, as files that need no shiftlens: plain checkpoints with the shift baked in."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from shiftlens.bake import bake, baked_tensors, carrying
+from shiftlens.card import Facts, model_card, run_facts
+from shiftlens.errors import ShiftlensError
+from shiftlens.languages import language_list
+from shiftlens.models import LanguageModel
+from shiftlens.shift import Shift
+from shiftlens.train import MODEL, load_trained
+
+BASE = "base"
+DELTAS = "deltas"
+CARD = "README.md"
+
+
+def export_run(
+    run: str | Path,
+    out: str | Path,
+    language: str | None = None,
+    full: bool = False,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Write a training's model with its shift in the weights.
+
+    By default the folder holds ``base/``, a plain Hugging Face checkpoint, and for every language
+    ``deltas/LANGUAGE.safetensors``, the two biases that make the base its model. With ``full`` it
+    is itself a plain checkpoint, for one language. ``README.md`` is the model card.
+
+    Args:
+        run: Folder of a ``shiftlens train``.
+        out: Folder to write; it must not be there yet, and is complete once it is.
+        language: Codes, comma-separated; all that the shift has by default.
+        full: One whole checkpoint, for one language.
+        say: Receives the lines that a person reads.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ShiftlensError: The run has no model or no shift, its architecture cannot carry one, a
+            language has no vectors, or the folder is there already.
+    """
+    run, out = Path(run), Path(out)
+    if out.exists():
+        raise ShiftlensError(f"{out} exists; give a folder that does not, or remove it")
+    model, shift = _trained(run)
+    known = sorted(shift.vectors.vectors, key=lambda code: code != shift.dominant)
+    languages = known if language is None else language_list(language)
+    for code in languages:
+        shift.vectors[code]
+    if full and len(languages) > 1:
+        raise ShiftlensError(
+            f"a full checkpoint is for one language, not for {', '.join(languages)}; name one with "
+            "--language"
+        )
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        facts = run_facts(run, model, shift)
+        if full:
+            _write_full(partial, model, shift, languages[0], facts)
+        else:
+            _write_deltas(partial, model, shift, languages, facts)
+        partial.rename(out)
+    except OSError as error:
+        raise ShiftlensError(f"{out} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    say(f"{out}: {', '.join(languages)}, {size / 1e6:.1f} MB; how to load it: {out / CARD}")
+    return out
+
+
+def _trained(run: Path) -> tuple[LanguageModel, Shift]:
+    if not (run / MODEL).is_dir():
+        raise ShiftlensError(
+            f"{run} holds no trained model ({run / MODEL}); give the folder of a shiftlens train"
+        )
+    model, shift = load_trained(run / MODEL, device="cpu")
+    if shift is None:
+        raise ShiftlensError(
+            f"{run}: its arm makes no shift, and {run / MODEL} is a plain checkpoint as it is"
+        )
+    return model, shift
+
+
+def _write_full(
+    folder: Path, model: LanguageModel, shift: Shift, language: str, facts: Facts
+) -> None:
+    baked = bake(model, shift, language)
+    _save(baked, folder)
+    card = model_card(facts, baked.hf, [language])
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def _write_deltas(
+    folder: Path, model: LanguageModel, shift: Shift, languages: Sequence[str], facts: Facts
+) -> None:
+    base = LanguageModel(carrying(model), model.tokenizer, model.name)
+    _save(base, folder / BASE)
+    (folder / DELTAS).mkdir()
+    for language in languages:
+        tensors = baked_tensors(model, shift, language)
+        save_file(tensors, folder / DELTAS / f"{language}.safetensors", {"language": language})
+    card = model_card(facts, base.hf, languages, DELTAS)
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def _save(model: LanguageModel, folder: Path) -> None:
+    model.hf.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
