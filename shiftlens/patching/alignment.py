@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import cast
+from typing import Any
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
@@ -80,10 +80,11 @@ def find_sites(clean: Prompt, corrupt: Prompt, align: Align) -> list[Site]:
     """
     if isinstance(align, str):
         return _aligned(clean, corrupt, align, ())
+    if not isinstance(align, Sequence):
+        raise ShiftlensError(f"align is {align!r}; give sites, pairs of words or the name of a way")
     sites = [each for each in align if isinstance(each, Site)]
     if len(sites) < len(align):
-        pairs = [(str(one), str(other)) for one, other in cast(WordPairs, align)]
-        return _aligned(clean, corrupt, "words", pairs)
+        return _aligned(clean, corrupt, "words", [_word_pair(each) for each in align])
     if not sites:
         raise ShiftlensError("no site is given; give sites, pairs of words or the name of a way")
     for site in sites:
@@ -98,6 +99,13 @@ def find_sites(clean: Prompt, corrupt: Prompt, align: Align) -> list[Site]:
                 "as many clean positions as corrupt ones, each corrupt one once"
             )
     return sites
+
+
+def _word_pair(pair: Any) -> tuple[str, str]:
+    words = () if isinstance(pair, str | Site) else tuple(pair)
+    if len(words) != 2 or not all(isinstance(word, str) for word in words):
+        raise ShiftlensError(f"{pair!r} is not a pair of words: (clean word, corrupt word)")
+    return words
 
 
 def _aligned(clean: Prompt, corrupt: Prompt, how: str, words: WordPairs) -> list[Site]:

@@ -9,7 +9,7 @@ from transformers import DynamicCache
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
 from shiftlens.patching.alignment import Align, Site, find_sites
-from shiftlens.patching.components import heads_of, layers_of, n_heads
+from shiftlens.patching.components import heads_of, layers_of, n_heads, whole_numbers
 from shiftlens.patching.engine import Patch, Patcher
 from shiftlens.patching.prompts import read_pair, token_text
 
@@ -81,16 +81,21 @@ def patched_answer(
         The three runs.
 
     Raises:
-        ShiftlensError: As :func:`patch`; no such layer, site or head.
+        ShiftlensError: As :func:`patch`; no such layer, site or head, or less than one token asked
+            for.
     """
     pair = read_pair(model, clean, corrupt)
     sites = find_sites(*pair, align)
     [layer] = layers_of(model, component, [layer])
+    whole_numbers(site=site, top=top, max_new_tokens=max_new_tokens)
     if not -len(sites) <= site < len(sites):
         raise ShiftlensError(f"there is no site {site}; the texts have sites 0..{len(sites) - 1}")
     if head not in heads_of(model, component):
         found = f"heads 0..{n_heads(model) - 1}" if component == "head" else "no heads"
         raise ShiftlensError(f"there is no head {head}: component {component!r} has {found}")
+    for name, number in (("top", top), ("max_new_tokens", max_new_tokens)):
+        if number < 1:
+            raise ShiftlensError(f"{name} is {number}; give 1 or more")
     patch = Patch(layer, sites[site], head)
     patcher = Patcher(model, pair[0].ids, pair[1].ids, component, [layer], {})
     own, unpatched, patched = (
@@ -109,7 +114,7 @@ def _continue(
 ) -> Continuation:
     """Go on greedily from the next-token logits ``(1, vocabulary)`` of a text that was read."""
     model, seen = patcher.model, cache.get_seq_length()
-    likely = logits[0].double().softmax(-1).topk(top)
+    likely = logits[0].double().softmax(-1).topk(min(top, logits.shape[-1]))
     shown = [token_text(model, token) for token in likely.indices.tolist()]
     room = max_new_tokens if model.max_positions is None else model.max_positions - seen + 1
     tokens: list[int] = []

@@ -1,6 +1,8 @@
 """What can be patched, and the modules of the plain model in which it is found."""
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Any
 
 from torch import nn
 
@@ -31,12 +33,27 @@ def layers_of(model: LanguageModel, component: str, layers: Iterable[int] | None
         known = ", ".join(COMPONENTS)
         raise ShiftlensError(f"unknown component {component!r}; choose one of {known}")
     first = 0 if component == "resid" else 1
-    chosen = sorted(set(range(first, model.n_layers + 1) if layers is None else layers))
+    if layers is None:
+        layers = range(first, model.n_layers + 1)
+    if not isinstance(layers, Iterable) or not all(isinstance(each, Integral) for each in layers):
+        raise ShiftlensError(f"layers are {layers!r}; give a list of whole numbers")
+    chosen = sorted({int(each) for each in layers})
     wrong = [layer for layer in chosen if not first <= layer <= model.n_layers]
     if wrong or not chosen:
         what = f"layer {wrong[0]} does not exist" if wrong else "no layer is given"
         raise ShiftlensError(f"{what}: {component} has {first}..{model.n_layers}")
     return chosen
+
+
+def whole_numbers(**settings: Any) -> None:
+    """Refuse settings that are no whole numbers.
+
+    Raises:
+        ShiftlensError: One is not (named).
+    """
+    for name, value in settings.items():
+        if not isinstance(value, Integral):
+            raise ShiftlensError(f"{name} is {value!r}; give a whole number")
 
 
 def n_heads(model: LanguageModel) -> int:

@@ -62,7 +62,7 @@ def check_metric(metric: str, answers: int) -> Metric:
     Raises:
         ShiftlensError: No such metric, or too few answers.
     """
-    if metric not in METRICS:
+    if not isinstance(metric, str) or metric not in METRICS:
         raise ShiftlensError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
     found = METRICS[metric]
     if answers < found.answers:

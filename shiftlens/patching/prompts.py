@@ -65,6 +65,8 @@ def read_pair(model: LanguageModel, clean: str, corrupt: str) -> tuple[Prompt, P
         ShiftlensError: A model that is not causal, an empty text, one that the model's positions
             do not hold, or a tokenizer that cannot say where its tokens lie.
     """
+    if not isinstance(model, LanguageModel):
+        raise ShiftlensError(f"{model!r} is not a loaded model; give load_model({model!r})")
     if not model.hf.can_generate() or model.hf._is_stateful:
         raise ShiftlensError(
             f"model {model.name} ({type(model.hf).__name__}) cannot be patched; patching needs a "
@@ -74,8 +76,7 @@ def read_pair(model: LanguageModel, clean: str, corrupt: str) -> tuple[Prompt, P
 
 
 def _read(model: LanguageModel, text: str, which: str) -> Prompt:
-    if not text.strip():
-        raise ShiftlensError(f"the {which} text is empty; give a text to read")
+    _check_text(text, f"the {which} text")
     if not model.tokenizer.is_fast:
         raise ShiftlensError(
             f"the tokenizer of {model.name} does not say where its tokens lie in a text; patching "
@@ -96,6 +97,18 @@ def _read(model: LanguageModel, text: str, which: str) -> Prompt:
     names = model.tokenizer.convert_ids_to_tokens(ids)
     shown = [text[a:b] or name for (a, b), name in zip(spans, names, strict=True)]
     return Prompt(text, tuple(ids), tuple(shown), tuple(spans), tuple(special[:length]))
+
+
+def _check_text(text: str, what: str) -> None:
+    """Refuse what no tokenizer reads."""
+    if not isinstance(text, str):
+        raise ShiftlensError(f"{what} is {text!r}; give a string")
+    if not text.strip():
+        raise ShiftlensError(f"{what} is empty; give a text to read")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ShiftlensError(f"{what} holds half a character at {error.start}; remove it") from None
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -137,7 +150,13 @@ def first_tokens(model: LanguageModel, text: str, answers: Answers) -> dict[str,
         ShiftlensError: An answer without a token, or answers that begin with the same token.
     """
     texts = [answers] if isinstance(answers, str) else answers
-    named = dict(texts) if isinstance(texts, Mapping) else {each: each for each in texts}
+    if not isinstance(texts, Mapping | Sequence):
+        raise ShiftlensError(f"answers are {answers!r}; give a list of texts, or language to text")
+    pairs = list(texts.items()) if isinstance(texts, Mapping) else [(each, each) for each in texts]
+    for number, (_, answer) in enumerate(pairs, 1):
+        _check_text(answer, f"answer {number}")
+    if len(named := dict(pairs)) < len(pairs):
+        raise ShiftlensError(f"an answer is given twice in {list(texts)}; give different ones")
     found: dict[str, int] = {}
     for name, answer in named.items():
         token = _first_token(model, text, answer)
@@ -158,13 +177,12 @@ def _first_token(model: LanguageModel, text: str, answer: str) -> int:
     def encode(string: str) -> list[int]:
         return list(model.tokenizer(string, add_special_tokens=False, verbose=False)["input_ids"])
 
-    if not answer.strip():
-        raise ShiftlensError(f"answer {answer!r} is empty; give the text of an answer")
     spaced = text[-1:].isspace() or answer[0].isspace()
     gap = "" if spaced or unicodedata.name(answer[0], "").startswith(UNSPACED) else " "
     before, whole = encode(text), encode(text + gap + answer)
     alone = encode(gap + answer)
     tokens = whole[len(before) :] if whole[: len(before)] == before else alone
     if not tokens or tokens[0] == model.tokenizer.unk_token_id:
-        raise ShiftlensError(f"the tokenizer has no token for answer {answer!r}; give another")
+        way_out = "strip the white space at the end of the text" if spaced else "give another"
+        raise ShiftlensError(f"the tokenizer has no token for answer {answer!r}; {way_out}")
     return tokens[0]

@@ -84,8 +84,11 @@ class PatchResult:
             Layers as rows; sites as columns, or heads.
 
         Raises:
-            ShiftlensError: No such head or site.
+            ShiftlensError: No such column, head or site.
         """
+        if column not in self.table:
+            known = ", ".join(self.table)
+            raise ShiftlensError(f"the table has no column {column!r}; choose one of {known}")
         table, columns = self.table, "site"
         if self.component == "head" and head is not None:
             table = table[table["head"] == head]

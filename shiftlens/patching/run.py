@@ -13,7 +13,7 @@ from tqdm import tqdm
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
 from shiftlens.patching.alignment import Align, Site, find_sites
-from shiftlens.patching.components import heads_of, layers_of
+from shiftlens.patching.components import heads_of, layers_of, whole_numbers
 from shiftlens.patching.engine import Patch, Patcher
 from shiftlens.patching.metrics import Metric, check_metric
 from shiftlens.patching.prompts import (
@@ -74,8 +74,10 @@ def patch(
         metric: A key of :data:`METRICS`.
         align: A key of :data:`ALIGNMENTS`, pairs (clean word, corrupt word), or sites.
         layers: Which layers: of 0..L for ``resid``, of blocks 1..L for the others; all by default.
-        subspace: Layer to orthonormal basis ``(d_model, r)``, for ``resid`` and a ``part`` that is
-            not ``whole``; its layers are those patched unless ``layers`` says otherwise.
+        subspace: Layer to orthonormal basis ``(d_model, r)``, or to a fitted
+            :class:`shiftlens.LanguageSubspace`, whose directions are taken and whose mean is not;
+            for ``resid`` and a ``part`` that is not ``whole``. Its layers are those patched
+            unless ``layers`` says otherwise.
         part: ``whole``, ``inside`` or ``outside``.
         max_rows: Most rows in a batch. Memory grows with it; the values do not depend on it.
         progress: Called as ``progress(done, total)`` after every forward pass of patches.
@@ -96,6 +98,8 @@ def patch(
     sites = find_sites(*pair, align)
     tokens = first_tokens(model, corrupt, answers)
     measure = check_metric(metric, len(tokens))
+    if not isinstance(subspace, Mapping | None):
+        raise ShiftlensError("a subspace is a mapping from layers to bases, such as {3: basis}")
     chosen = layers_of(model, component, subspace if layers is None else layers)
     bases = _bases(model, component, chosen, subspace, part)
     patches = [
@@ -164,7 +168,7 @@ def _bases(
     for layer in layers:
         if layer not in subspace:
             raise ShiftlensError(f"the subspace has no basis at layer {layer}; give one, or layers")
-        basis = torch.as_tensor(subspace[layer]).double().cpu()
+        basis = _basis(subspace[layer], layer)
         if basis.ndim != 2 or len(basis) != model.d_model:
             raise ShiftlensError(
                 f"the basis at layer {layer} has shape {tuple(basis.shape)}; make it "
@@ -179,11 +183,23 @@ def _bases(
     return bases
 
 
+def _basis(given: Any, layer: int) -> Tensor:
+    """One basis, float64; of a fitted subspace its directions as columns."""
+    directions = getattr(given, "components_", None)
+    try:
+        return torch.as_tensor(given if directions is None else directions.T).double().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ShiftlensError(
+            f"the subspace at layer {layer} is {given!r}; give an array or a fitted subspace"
+        ) from error
+
+
 def _batches(patches: Sequence[Patch], same: int, max_rows: int) -> list[list[int]]:
     """Numbers of the patches that share a forward pass: of neighbouring starts, in rising layers.
 
     Those of the first ``same`` positions with themselves change nothing and are left out.
     """
+    whole_numbers(max_rows=max_rows)
     if max_rows < 1:
         raise ShiftlensError(f"max_rows is {max_rows}; a batch takes one row or more")
     moving = [

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from html import escape
-from textwrap import fill
+from pathlib import Path
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,11 @@ WRAPPED = 27
 EFFECT = "effect: 0 the corrupt run, 1 the clean run"
 BLOCK_AXIS = "block"
 SITE_AXIS = "corrupt text and, second, clean text"
+CORRUPT_AXIS = "corrupt text"
+BOTH_NAMED = 24
+"""Most sites under which the clean text's tokens are named too."""
+NAMED = 60
+"""Most sites that are named."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def _cells(result: "PatchResult", column: str, head: int | None) -> _Cells:
     else:
         pairs = [(site.label, result.clean.shown(site.clean)) for site in result.sites]
         ticks = [(_short(corrupt), _short(clean)) for corrupt, clean in pairs]
-        site_axis = SITE_AXIS
+        site_axis = SITE_AXIS if len(pairs) <= BOTH_NAMED else CORRUPT_AXIS
     return _Cells(
         values=values,
         layers=[int(layer) for layer in grid.index],
@@ -85,9 +91,24 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _title(result: "PatchResult", head: int | None, title: str | None) -> str:
+def _title(
+    result: "PatchResult", column: str, head: int | None, title: str | None
+) -> tuple[str, ...]:
+    """The lines above the axes: the title, or which model, what was patched, and what measured."""
+    if title is not None:
+        return (title,)
     number = "" if head is None else f" {head}"
-    return title if title is not None else f"{result.component_words}{number} patched"
+    of = "effect on the " if column == "effect" else ""
+    model = Path(result.model).name
+    return f"{model}: {result.component_words}{number} patched", f"{of}{result.metric_words}"
+
+
+def _ticks(cells: _Cells, most: int) -> tuple[list[int], list[tuple[str, ...]]]:
+    """Which columns are named, and how: of many, some, and by the corrupt text alone."""
+    sites = cells.values.shape[1]
+    shown = range(0, sites, -(-sites // most))
+    words = [cells.ticks[n] if sites <= BOTH_NAMED else cells.ticks[n][:1] for n in shown]
+    return list(shown), [tuple(filter(None, pair)) for pair in words]
 
 
 def patch_heatmap(
@@ -112,9 +133,10 @@ def patch_heatmap(
     """
     cells = _cells(result, column, head)
     layers, sites = cells.values.shape
-    flat = sites * max(len(word) for pair in cells.ticks for word in pair) <= 60
+    places, names = _ticks(cells, NAMED)
+    flat = sites * max(len(word) for pair in names for word in pair) <= 60
     with shared_style():
-        width = 1.3 + sites * (0.38 if flat else 0.16)
+        width = 1.3 + min(sites, NAMED) * (0.38 if flat else 0.16)
         figure = Figure(figsize=(max(3.3, width), (1.1 if flat else 1.7) + 0.18 * max(6, layers)))
         axes = figure.add_subplot()
         image = axes.pcolormesh(
@@ -127,13 +149,13 @@ def patch_heatmap(
             shading="nearest",
         )
         axes.grid(False)
-        separator = "\n" if flat else " | "
-        labels = [separator.join(word for word in pair if word) for pair in cells.ticks]
-        axes.set_xticks(range(sites), labels, rotation=0 if flat else 90, parse_math=False)
+        labels = [("\n" if flat else " | ").join(pair) for pair in names]
+        axes.set_xticks(places, labels, rotation=0 if flat else 90, parse_math=False)
         axes.set_yticks(cells.layers[:: layer_step(cells.layers[-1])])
         axes.set_xlabel(cells.site_axis, parse_math=False)
         axes.set_ylabel(fill(cells.layer_axis, WRAPPED))
-        axes.set_title(_title(result, head, title), parse_math=False)
+        lines = [line for text in _title(result, column, head, title) for line in wrap(text, 60)]
+        axes.set_title("\n".join(lines), parse_math=False)
         figure.colorbar(image, label=fill(cells.words, WRAPPED))
         figure.draw_without_rendering()
     return figure
@@ -169,14 +191,16 @@ def patch_heatmap_interactive(
             reversescale=True,
             zmin=cells.low,
             zmax=cells.high,
-            colorbar={"title": {"text": cells.words, "side": "right"}},
+            colorbar={"title": {"text": f"&nbsp;<br>{cells.words}", "side": "right"}},
         )
     )
-    lay_out(figure, escape(_title(result, head, title)))
+    first, *rest = map(escape, _title(result, column, head, title))
+    lay_out(figure, "<br>".join([first, *(f"<sub>{line}</sub>" for line in rest)]))
+    places, names = _ticks(cells, NAMED)
     figure.update_xaxes(
         title_text=escape(cells.site_axis),
-        tickvals=list(range(cells.values.shape[1])),
-        ticktext=["<br>".join(map(escape, pair)) for pair in cells.ticks],
+        tickvals=places,
+        ticktext=["<br>".join(map(escape, pair)) for pair in names],
         showgrid=False,
     )
     step = layer_step(cells.layers[-1])

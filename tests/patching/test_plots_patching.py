@@ -1,5 +1,7 @@
 """Heatmaps of a patching."""
 
+import html
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,9 @@ def test_the_printed_map_shows_every_effect_around_zero(result):
     assert labels[4] == "zwei\nseven"
     assert axes.get_ylabel().replace("\n", " ") == LAYER_AXIS
     assert list(axes.get_yticks()) == [0, 1, 2, 3, 4, 5, 6]
-    assert axes.get_title() == "residual stream patched"
+    what, measured = axes.get_title().split("\n")
+    assert what.endswith(": residual stream patched")
+    assert measured == f"effect on the {result.metric_words}"
 
 
 def test_values_are_drawn_around_the_corrupt_runs(result):
@@ -101,7 +105,7 @@ def test_heads_are_drawn_at_the_last_site_or_one_over_the_sites(heads):
     np.testing.assert_allclose(
         image(one).get_array().reshape(6, 7), heads.grid(head=2).to_numpy(float)
     )
-    assert one.axes[0].get_title() == "attention head 2 patched"
+    assert "attention head 2 patched" in one.axes[0].get_title()
     page = patch_heatmap_interactive(heads).data[0]
     assert list(page.x) == [0, 1, 2, 3]
     assert list(page.customdata[2][3][:2]) == [3, 6]
@@ -135,3 +139,15 @@ def test_what_cannot_be_drawn_is_refused(demo, result):
     with pytest.raises(ShiftlensError, match="no effect is defined"):
         patch_heatmap_interactive(same)
     patch_heatmap(same, "value")
+
+
+def test_of_many_sites_some_are_named_and_by_the_corrupt_text(demo):
+    text = "Which number comes after five? " * 12
+    result = patch(demo, text.strip(), text.strip().replace("five", "two"), metric="kl", layers=[2])
+    figure = patch_heatmap_interactive(result)
+    axis = figure.layout.xaxis
+    assert len(result.sites) > 60 >= len(axis.ticktext) > 20
+    labels = [result.sites[n].label for n in axis.tickvals]
+    assert list(axis.ticktext) == [html.escape(label) for label in labels]
+    printed = patch_heatmap(result).axes[0].get_xticklabels()
+    assert [label.get_text() for label in printed] == labels
