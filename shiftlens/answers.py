@@ -12,7 +12,13 @@ from transformers import GenerationConfig
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
-from shiftlens.sft import SftRecord, encode_completions, encode_prompts, eos_token
+from shiftlens.sft import (
+    SftRecord,
+    encode_completions,
+    encode_prompts,
+    eos_token,
+    with_template,
+)
 from shiftlens.shift import Shift
 
 Records = Sequence[SftRecord]
@@ -41,6 +47,7 @@ def generate_answers(
         ShiftlensError: No records, a model that cannot generate or has no EOS token, a language
             without vectors, or a record too long for the model.
     """
+    records = with_template(model, records)
     answers = [""] * len(records)
     with _evaluating(model, records, shift):
         eos = eos_token(model)
@@ -52,7 +59,7 @@ def generate_answers(
         _check_lengths(model, records, lengths)
         for batch in _batches(lengths, [1] * len(records), batch_size, "answers"):
             inputs = model.pad([prompts[n] for n in batch], side="left")
-            with _shifted(model, shift, [records[n].language for n in batch]):
+            with shifted(model, shift, [records[n].language for n in batch]):
                 tokens = _greedy(model, inputs, max_new_tokens, eos)
             for n, row in zip(batch, tokens.tolist(), strict=True):
                 text = row[: row.index(eos)] if eos in row else row
@@ -86,6 +93,7 @@ def completion_log_probs(
     Raises:
         ShiftlensError: As :func:`generate_answers`.
     """
+    records = with_template(model, records)
     scores: list[list[float]] = [[] for _ in records]
     with _evaluating(model, records, shift):
         prompts = encode_prompts(model, [record.prompt for record in records])
@@ -149,9 +157,10 @@ def _check_lengths(model: LanguageModel, records: Records, lengths: Sequence[int
             )
 
 
-def _shifted(
-    model: LanguageModel, shift: Shift | None, languages: Sequence[str]
+def shifted(
+    model: LanguageModel, shift: Shift | None, languages: str | Sequence[str]
 ) -> contextlib.AbstractContextManager[None]:
+    """The shift applied, or nothing where there is none."""
     return contextlib.nullcontext() if shift is None else shift.applied(model, languages)
 
 
@@ -209,7 +218,7 @@ def _score(
     owners = [n for n, group in enumerate(endings) for _ in group]
     targets = model.pad([ending for group in endings for ending in group])
     inputs = model.pad(prompts, side="left")
-    with _shifted(model, shift, languages):
+    with shifted(model, shift, languages):
         read = model.hf(**inputs, use_cache=True, logits_to_keep=1)
     rows = torch.tensor(owners, device=model.device)
     read.past_key_values.batch_select_indices(rows)
@@ -219,7 +228,7 @@ def _score(
     following = {"input_ids": ids, "attention_mask": whole}
     if "position_ids" in inputs:
         following["position_ids"] = (whole.cumsum(dim=1) - 1)[:, -ids.shape[1] :]
-    with _shifted(model, shift, [languages[n] for n in owners]):
+    with shifted(model, shift, [languages[n] for n in owners]):
         logits = model.hf(**following, past_key_values=read.past_key_values).logits
     own = targets["attention_mask"].bool()
     predicted = torch.cat([read.logits[rows], logits], dim=1)[own].float()

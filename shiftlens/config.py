@@ -99,6 +99,10 @@ class TrainConfig:
         learning_rate: Peak learning rate of AdamW.
         warmup: Share of the steps that warm up; the rate falls as a cosine afterwards.
         weight_decay: Of AdamW.
+        lora_rank: Rank of LoRA's matrices; 0 to train the weights themselves.
+        lora_alpha: Scale of LoRA's matrices (their product is multiplied by alpha / rank).
+        lora_targets: Layers that LoRA adapts: all-linear, or ends of module names, such as
+            q_proj,v_proj.
         save_every: Steps between checkpoints.
         special_tokens: Pool BOS, EOS, CLS and SEP too.
         skip_first: Leave out the text's first token, an attention sink in models without BOS.
@@ -129,6 +133,9 @@ class TrainConfig:
     learning_rate: float = 1e-5
     warmup: float = 0.01
     weight_decay: float = 0.0
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    lora_targets: str = "all-linear"
     save_every: int = 500
     special_tokens: bool = False
     skip_first: bool = False

@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from shiftlens.demo.files import demo_model_path
 from shiftlens.errors import ShiftlensError
+from shiftlens.model_folders import transformer_folder
 
 BRIDGE_NAMES = {"XLMRobertaForMaskedLM": "RobertaForMaskedLM"}
 """Classes that TransformerLens knows under another architecture's name."""
@@ -147,8 +148,8 @@ def load_model(
     """Load a language model in its plain form.
 
     Args:
-        source: A local directory, a hub id, ``demo`` for the embedded model, or a Hugging Face
-            model in memory.
+        source: A local directory (of sentence-transformers too), a hub id, ``demo`` for the
+            embedded model, or a Hugging Face model in memory.
         tokenizer: Needed beside a model in memory; otherwise loaded from ``source``.
         dtype: ``float32``, ``bfloat16`` or ``float16``; ignored for a model in memory.
         device: ``cpu``, ``cuda``, ``mps``, ... or ``auto`` for an accelerator where there is one.
@@ -167,7 +168,7 @@ def load_model(
             raise ShiftlensError("a model in memory needs its tokenizer: load_model(hf, tokenizer)")
         return LanguageModel(source.eval(), tokenizer, type(source).__name__)
     name = str(source)
-    path = str(demo_model_path()) if name == "demo" else name
+    path = str(demo_model_path()) if name == "demo" else transformer_folder(name)
     if dtype not in DTYPES:
         raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     place = _device(device)

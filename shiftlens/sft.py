@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from shiftlens.chats import chat_prompt, read_messages
 from shiftlens.corpus_files import jsonl_rows, line_error
 from shiftlens.demo.world import sft_records
 from shiftlens.errors import ShiftlensError
@@ -26,6 +27,8 @@ class SftRecord:
         prompt: What the model is given.
         completion: What it should go on with, the space before it included.
         choices: Completions to rank, the right one among them; empty where there are none.
+        messages: The chat that the prompt is to be made of, (role, content) each, the completion
+            left out; empty where the prompt is as it is.
     """
 
     id: str
@@ -33,18 +36,45 @@ class SftRecord:
     prompt: str
     completion: str
     choices: tuple[str, ...] = ()
+    messages: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 def records_sha256(records: Sequence[SftRecord]) -> str:
     """SHA-256 of the records, in their order."""
-    return hashlib.sha256(repr(list(records)).encode()).hexdigest()
+    chats = [record.messages for record in records if record.messages]
+    return hashlib.sha256((repr(list(records)) + repr(chats) * bool(chats)).encode()).hexdigest()
+
+
+def with_template(model: LanguageModel, records: Sequence[SftRecord]) -> list[SftRecord]:
+    """Make the prompts of chats, by the chat template of a model's tokenizer.
+
+    Args:
+        model: Whose tokenizer to use.
+        records: The records; those without messages stay as they are.
+
+    Returns:
+        The records with every prompt a text that ends where the answer begins. A BOS that the
+        template writes is left to the tokenizer, which would write another.
+
+    Raises:
+        ShiftlensError: There are chats, and the tokenizer has no chat template or its template
+            refuses one (named).
+    """
+    return [
+        replace(record, prompt=chat_prompt(model, record.id, record.messages), messages=())
+        if record.messages
+        else record
+        for record in records
+    ]
 
 
 def load_records(path: str | Path) -> list[SftRecord]:
     """Read instruction records from JSONL, one object a line.
 
     The keys are those of :class:`SftRecord`; ``id`` (by default the line number) and ``choices``
-    may be left out, and other keys are ignored.
+    may be left out, and other keys are ignored. In place of prompt and completion a line may have
+    ``messages``, a chat of objects with ``role`` and ``content`` that ends with the assistant's;
+    :func:`with_template` makes prompts of such.
 
     Args:
         path: The file, or ``demo:train``, ``demo:validation`` or ``demo:test``.
@@ -54,8 +84,9 @@ def load_records(path: str | Path) -> list[SftRecord]:
 
     Raises:
         ShiftlensError: The file is missing, empty or not UTF-8, or a line (named) is not an
-            object, lacks a prompt, completion or language, holds a value of another type, lists
-            choices without the completion or twice the same, or repeats an id.
+            object, lacks a prompt, completion or language, holds a value of another type or a
+            chat that does not end with an answer, lists choices without the completion or twice
+            the same, or repeats an id.
     """
     if str(path).startswith("demo:"):
         return [
@@ -67,7 +98,7 @@ def load_records(path: str | Path) -> list[SftRecord]:
         raise ShiftlensError(f"{path}: no such file; check the path of the records")
     records: list[SftRecord] = []
     lines: dict[str, int] = {}
-    for line, row in jsonl_rows(path, ("prompt", "completion", "language")):
+    for line, row in jsonl_rows(path, ("language",)):
         record = _record(path, line, row)
         if record.id in lines:
             first = lines[record.id]
@@ -80,6 +111,12 @@ def load_records(path: str | Path) -> list[SftRecord]:
 def _record(path: Path, line: int, row: dict[str, Any]) -> SftRecord:
     """Check one line."""
     values = {"id": str(line), **row}
+    messages: tuple[tuple[str, str], ...] = ()
+    if "messages" in row:
+        *messages, (_, answer) = read_messages(path, line, row)
+        values |= {"prompt": messages[-1][1], "completion": answer}
+    if missing := [key for key in ("prompt", "completion") if key not in values]:
+        raise line_error(path, line, f"the key {missing[0]!r} is missing; add it, or messages")
     for key in ("id", "language", "prompt", "completion"):
         if not isinstance(values[key], str):
             raise line_error(path, line, f"{key!r} is {values[key]!r}; make it a string")
@@ -97,7 +134,8 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> SftRecord:
         raise line_error(path, line, f"'choices' lacks the completion {completion!r}; add it")
     if len(set(choices)) < len(choices):
         raise line_error(path, line, "'choices' holds a text twice; list each once")
-    return SftRecord(values["id"], language, values["prompt"], completion, tuple(choices))
+    prompt = values["prompt"]
+    return SftRecord(values["id"], language, prompt, completion, tuple(choices), tuple(messages))
 
 
 def eos_token(model: LanguageModel) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import transformers
 
+from shiftlens.adapters import add_adapters, merge_adapters
 from shiftlens.area import MINIMUM_BLOCKS, parse_area
 from shiftlens.before_after import draw_before_after, sweep_into
 from shiftlens.config import TrainConfig, to_yaml
@@ -31,6 +32,7 @@ from shiftlens.trainer import (
 )
 
 MODEL = "model"
+ADAPTER = "adapter"
 CHECKPOINTS = "checkpoints"
 FIRST_AREA = (1, 2)
 """Area of the trainer until the sweep has chosen one."""
@@ -67,11 +69,11 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     the model; a third one is of the trained model with its shift on, as is the test.
 
     The run folder then holds ``model/`` (weights, tokenizer, ``shift.safetensors``,
-    ``shift.json``), ``before/``, ``after/`` and, where there is a shift, ``shifted/`` with
-    activations and sweep tables, ``geometry`` and ``layer_distance_before_after`` (each ``.png``,
-    ``.svg`` and ``.html``), ``results.csv``, ``area.json``, ``log.csv`` and ``config.yaml``. A run
-    that was killed goes on from its last checkpoint and ends with the weights of an undisturbed
-    one; a finished one is not trained again.
+    ``shift.json``; of LoRA also ``adapter/``, merged into these weights), ``before/``, ``after/``
+    and, where there is a shift, ``shifted/`` with activations and sweep tables, ``geometry`` and
+    ``layer_distance_before_after`` (each ``.png``, ``.svg`` and ``.html``), ``results.csv``,
+    ``area.json``, ``log.csv`` and ``config.yaml``. A run that was killed goes on from its last
+    checkpoint and ends with the weights of an undisturbed one; a finished one is not trained again.
 
     Args:
         config: The settings.
@@ -95,7 +97,8 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     check_same(config, inputs)
     area = _asked_area(config, model.n_layers)
     out = Path(config.out)
-    trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out)
+    adapters = _adapters(model, config)
+    trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out, adapters)
     write_atomic(make_folder(out) / "config.yaml", to_yaml(config).encode())
     write_atomic(out / INPUTS, (json.dumps(inputs, indent=1) + "\n").encode())
     say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
@@ -107,6 +110,9 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     say(summary(sweeps["before"]) + f"\n\ntraining {config.arm} in area {area[0]}-{area[1]}")
     results = [_test(model, test, None, config, "before")]
     _fit(trainer, out)
+    if adapters is not None:
+        adapters.save_pretrained(out / ADAPTER)
+        merge_adapters(model, adapters)
     save_model(model, trainer.shift, out / MODEL)
     results.append(_test(model, test, trainer.shift, config, "after"))
     sweeps["after"] = sweep_into(out / "after", model, parallel, config)
@@ -185,6 +191,7 @@ def _trainer(
     config: TrainConfig,
     area: tuple[int, int],
     out: Path,
+    adapters: Any,
 ) -> ShifConTrainer:
     transformers.set_seed(config.seed)
     return ShifConTrainer(
@@ -194,7 +201,15 @@ def _trainer(
         objective_of(config, area),
         training_arguments(config, out / CHECKPOINTS),
         Pooling(config.special_tokens, config.skip_first),
+        adapters=adapters,
     )
+
+
+def _adapters(model: LanguageModel, config: TrainConfig) -> Any:
+    """LoRA's matrices in the model, where the settings ask for them."""
+    if not config.lora_rank:
+        return None
+    return add_adapters(model, config.lora_rank, config.lora_alpha, config.lora_targets)
 
 
 def _fit(trainer: ShifConTrainer, out: Path) -> None:

@@ -1,6 +1,7 @@
 """What a training refuses before it begins: impossible settings, and a folder of another one."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import yaml
@@ -24,10 +25,10 @@ def check_training(config: TrainConfig) -> None:
     for name in ("batch_size", "accumulation", "reestimate", "vector_sentences", "save_every"):
         if getattr(config, name) < 1:
             raise ShiftlensError(f"{name} is {getattr(config, name)}; give at least 1")
-    for name in ("learning_rate", "temperature", "epochs"):
+    for name in ("learning_rate", "temperature", "epochs", "lora_alpha"):
         if not getattr(config, name) > 0:
             raise ShiftlensError(f"{name} is {getattr(config, name)}; give a positive number")
-    for name in ("steps", "w_gen", "w_con", "weight_decay"):
+    for name in ("steps", "w_gen", "w_con", "weight_decay", "lora_rank"):
         if not getattr(config, name) >= 0:
             raise ShiftlensError(f"{name} is {getattr(config, name)}; give 0 or more")
     if not 0 <= config.warmup < 1:
@@ -49,11 +50,12 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
     out = Path(config.out)
     if not (out / "area.json").exists():
         return
-    begun = yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
+    later = {field.name: field.default for field in fields(TrainConfig)}
+    begun = later | yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
     for name, value in yaml.safe_load(to_yaml(config)).items():
-        if name not in MAY_CHANGE and begun.get(name) != value:
+        if name not in MAY_CHANGE and begun[name] != value:
             raise ShiftlensError(
-                f"{out} holds a training with {name} {begun.get(name)!r}, not {value!r}; give the "
+                f"{out} holds a training with {name} {begun[name]!r}, not {value!r}; give the "
                 "same settings to go on with it, or another folder"
             )
     for name, sha256 in json.loads((out / INPUTS).read_text(encoding="utf-8")).items():

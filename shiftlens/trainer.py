@@ -17,7 +17,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
-from shiftlens.sft import SftRecord, encode_prompts, encode_record, eos_token
+from shiftlens.sft import SftRecord, encode_prompts, encode_record, eos_token, with_template
 from shiftlens.shift import LanguageVectors, Shift, check_area
 from shiftlens.store import write_atomic
 from shiftlens.tokens import tokenize
@@ -112,6 +112,8 @@ class ShifConTrainer(Trainer):
         objective: What to minimise.
         args: Hugging Face's own settings: steps, rate, precision, saving, logging.
         pooling: Which positions make a sentence vector.
+        adapters: What :func:`shiftlens.adapters.add_adapters` returned, where LoRA is trained and
+            not the weights; a checkpoint then holds the adapters alone.
 
     Raises:
         ShiftlensError: A record's language or the dominant one has no parallel texts, the area is
@@ -127,7 +129,9 @@ class ShifConTrainer(Trainer):
         args: TrainingArguments,
         pooling: Pooling | None = None,
         callbacks: list[TrainerCallback] | None = None,
+        adapters: Any = None,
     ):
+        records = with_template(model, records)
         _check(model, records, parallel, objective)
         self.language_model = model
         self.parallel = parallel
@@ -138,7 +142,7 @@ class ShifConTrainer(Trainer):
         self.parts: dict[str, Tensor] = {}
         caches = model.hf.config.use_cache
         super().__init__(
-            model=model.hf,
+            model=model.hf if adapters is None else adapters,
             args=args,
             train_dataset=[_example(model, record, parallel.languages) for record in records],
             data_collator=_collator(model),

@@ -10,23 +10,26 @@ import shiftlens
 
 PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
-    {"errors", "config", "settings", "languages", "pooling", "area", "geometry", "demo", "effects"},
-    {"corpora", "corpus_files", "sentence_labels", "models", "states", "store", "tokens", "sft"},
+    {"errors", "config", "settings", "languages", "pooling", "area", "geometry", "demo", "effects", "score_tables"},
+    {"corpora", "corpus_files", "sentence_labels", "models", "model_folders", "states", "store", "tokens", "sft", "chats"},
     {"collect", "check", "plan", "shift", "bake", "token_moments", "halves", "patching"},
     {
         "sweep",
         "sweep_options",
         "projections",
         "pairs",
+        "adapters",
         "estimate",
         "contrastive",
         "trainer",
         "answers",
         "evaluate",
         "experiment",
+        "harness",
+        "curve_tables",
     },
-    {"export", "card", "plots", "report", "before_after", "runs", "train", "train_checks"},
-    {"app", "cli", "showcase", "__main__"},
+    {"export", "card", "plots", "report", "run_files", "run_folder", "run_opening", "figure_files", "figure_kinds", "figure_needs", "drawing", "cautions", "page_parts", "run_figures", "run_report", "training_report", "compare", "compare_page", "before_after", "runs", "train", "train_checks"},
+    {"app", "cli", "commands", "run_commands", "showcase", "__main__"},
 ]
 MODULES = sorted(
     ".".join(("shiftlens", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(

@@ -1,6 +1,7 @@
 """Instruction records: what loading refuses, and how prompt and completion become tokens."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -8,7 +9,14 @@ from tokenizers import processors
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import load_model
-from shiftlens.sft import SftRecord, encode_prompts, encode_record, load_records
+from shiftlens.sft import (
+    SftRecord,
+    encode_prompts,
+    encode_record,
+    load_records,
+    records_sha256,
+    with_template,
+)
 
 GOOD = {"id": "a", "language": "en", "prompt": "two?", "completion": " two"}
 
@@ -108,3 +116,61 @@ def test_a_tokenizer_without_eos_is_refused():
     model = load_model(tiny.tiny_model("llama"), tokenizer)
     with pytest.raises(ShiftlensError, match="LlamaForCausalLM has no EOS token"):
         encode_record(model, SftRecord("1", "en", "ab", "c"))
+
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'critic' %}"
+    "{{ raise_exception('no critics') }}{% endif %}[{{ m.role }}] {{ m.content }} {% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+CHAT = [
+    {"role": "system", "content": "be brief"},
+    {"role": "user", "content": "two?"},
+    {"role": "assistant", "content": "two"},
+]
+
+
+def chats(tmp_path, *lines):
+    path = tmp_path / "chats.jsonl"
+    rows = [{"id": "c", "language": "sw", "messages": CHAT} | line for line in lines or ({},)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_chat_becomes_the_prompt_that_transformers_makes_of_it(tmp_path, llama):
+    [record] = load_records(chats(tmp_path))
+    assert (record.completion, record.language) == ("two", "sw")
+    llama.tokenizer.chat_template = TEMPLATE
+    [made] = with_template(llama, [record])
+    assert made.prompt == "[system] be brief [user] two? [assistant] "
+    ids = llama.tokenizer.apply_chat_template(CHAT[:-1], add_generation_prompt=True)["input_ids"]
+    assert encode_prompts(llama, [made.prompt]) == [ids]
+    assert with_template(llama, [made]) == [made]
+    assert records_sha256([record]) != records_sha256([replace(record, messages=())])
+
+
+def test_a_chat_that_cannot_be_a_prompt_is_named(tmp_path, llama):
+    [record] = load_records(chats(tmp_path))
+    llama.tokenizer.chat_template = None
+    with pytest.raises(ShiftlensError, match="record 'c' is a chat, and the tokenizer"):
+        with_template(llama, [record])
+    llama.tokenizer.chat_template = TEMPLATE
+    strange = replace(record, messages=(("critic", "bad"),))
+    with pytest.raises(ShiftlensError, match="refuses it: no critics"):
+        with_template(llama, [strange])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"messages": CHAT[:2]}, "do not end with the assistant's answer"),
+        ({"messages": CHAT[2:]}, "do not end with the assistant's answer"),
+        ({"messages": "two?"}, "do not end with the assistant's answer"),
+        ({"messages": [{"role": "user"}, CHAT[2]]}, "lacks its 'role' or 'content'"),
+        ({"messages": ["two?", CHAT[2]]}, "lacks its 'role' or 'content'"),
+        ({"prompt": "two?"}, "it has 'messages' and a prompt"),
+    ],
+)
+def test_damaged_chats_are_named_by_line(tmp_path, change, message):
+    with pytest.raises(ShiftlensError, match=f"line 2.*{message}"):
+        load_records(chats(tmp_path, {}, {"id": "d", **change}))

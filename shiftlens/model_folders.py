@@ -1,0 +1,36 @@
+"""Where in a model's folder its transformer lies."""
+
+import json
+from pathlib import Path
+
+from shiftlens.errors import ShiftlensError
+
+MODULES = "modules.json"
+
+
+def transformer_folder(path: str) -> str:
+    """The folder of the transformer itself, also of a sentence-transformers model.
+
+    Such a model lists its parts in ``modules.json``; the first is the transformer, which older
+    models keep in a folder of its own.
+
+    Args:
+        path: A local directory, or a hub id, which is returned as it is.
+
+    Returns:
+        The directory that holds ``config.json``.
+
+    Raises:
+        ShiftlensError: The list is damaged or does not begin with a transformer.
+    """
+    listed = Path(path) / MODULES
+    if not listed.is_file():
+        return path
+    try:
+        first = json.loads(listed.read_text(encoding="utf-8"))[0]
+        kind, folder = str(first["type"]), str(first["path"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise ShiftlensError(f"{listed} does not list a model's parts ({error})") from error
+    if not kind.endswith(".Transformer"):
+        raise ShiftlensError(f"{listed}: the first part is {kind}, not a transformer")
+    return str(Path(path) / folder)
