@@ -106,7 +106,8 @@ def load_corpus(
 
     The layout is told from the path:
 
-    - a folder of `xx.txt` files, aligned by line;
+    - a folder of `xx.txt` files, aligned by line, also as NTREX-128 and FLORES-200 name theirs
+      (`newstest2019-ref.deu.txt`, `eng_Latn.devtest`);
     - a folder of `xx.tsv` (id, tab, text) or `xx.jsonl` (`{"id": ..., "text": ...}`) files,
       aligned by id;
     - a `.tsv` file with a header of `id` and language codes;

@@ -13,6 +13,12 @@ from shiftlens.languages import language_code
 Row = tuple[int, dict[str, str]]
 """Line number, then the line's values by name."""
 
+FLORES = (".dev", ".devtest")
+"""Endings of FLORES-200's files."""
+
+BY_LINE = (".txt", *FLORES)
+"""Endings of files with a sentence a line."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -102,13 +108,13 @@ def _column(path: Path, rows: Iterable[Row], name: str) -> Column:
     return Column(path, cells)
 
 
-def _read_file(path: Path) -> Column:
-    """Read the file of one language."""
-    if path.suffix == ".txt":
+def read_column(path: Path, name: str = "text") -> Column:
+    """Read a file of one text a sentence: by line from `BY_LINE`, else by id and `name`."""
+    if path.suffix in BY_LINE:
         lines = enumerate(_read_lines(path), 1)
         return Column(path, {str(number): (number, line.strip()) for number, line in lines})
     read_rows = _tsv_rows if path.suffix == ".tsv" else jsonl_rows
-    return _column(path, read_rows(path, ("id", "text")), "text")
+    return _column(path, read_rows(path, ("id", name)), name)
 
 
 def _code_or_none(text: str) -> str | None:
@@ -116,6 +122,13 @@ def _code_or_none(text: str) -> str | None:
         return language_code(text)
     except ShiftlensError:
         return None
+
+
+def _language_of(file: Path) -> str | None:
+    """Language of a file by its name: ``en.txt``, ``eng_Latn.devtest``, ``news-ref.deu.txt``."""
+    if file.suffix in FLORES:
+        return _code_or_none(file.stem.replace("_", "-"))
+    return _code_or_none(file.stem) or _code_or_none(file.stem.rpartition(".")[2])
 
 
 def _select(
@@ -148,18 +161,18 @@ def read_columns(path: Path, requested: Sequence[str] | None) -> dict[str, Colum
 def _read_folder(path: Path, requested: Sequence[str] | None) -> dict[str, Column]:
     found: dict[str, list[str]] = {}
     for file in sorted(path.iterdir()):
-        code = _code_or_none(file.stem)
-        if code and file.suffix in (".txt", ".tsv", ".jsonl") and file.is_file():
+        code = _language_of(file)
+        if code and file.suffix in (*BY_LINE, ".tsv", ".jsonl") and file.is_file():
             found.setdefault(code, []).append(file.name)
     if not found:
         raise ShiftlensError(f"{path}: no file such as en.txt, en.tsv or en.jsonl; add one each")
     chosen = _select(path, dict(sorted(found.items())), requested)
-    by_line = [name for name in chosen.values() if name.endswith(".txt")]
+    by_line = [name for name in chosen.values() if name.endswith(BY_LINE)]
     by_id = [name for name in chosen.values() if name not in by_line]
     if by_line and by_id:
         mixed = f"{by_line[0]} is aligned by line but {by_id[0]} by id"
         raise ShiftlensError(f"{path}: {mixed}; use one format")
-    return {code: _read_file(path / name) for code, name in chosen.items()}
+    return {code: read_column(path / name) for code, name in chosen.items()}
 
 
 def _read_table(path: Path, requested: Sequence[str] | None) -> dict[str, Column]:

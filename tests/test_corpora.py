@@ -26,6 +26,8 @@ TABLE_TSV = {"c.tsv": "id\ten\tes\na\tone\tuno\nb\ttwo\tdos\n"}
 TABLE_JSONL = {
     "c.jsonl": '{"id": "a", "en": "one", "es": "uno"}\n{"id": "b", "en": "two", "es": "dos"}\n'
 }
+NTREX = {"news-src.eng.txt": TXT["en.txt"], "news-ref.spa.txt": TXT["es.txt"]}
+FLORES = {"eng_Latn.devtest": TXT["en.txt"], "spa_Latn.devtest": TXT["es.txt"]}
 EN, ES = ("one", "two"), ("uno", "dos")
 
 
@@ -33,6 +35,8 @@ EN, ES = ("one", "two"), ("uno", "dos")
     ("files", "target", "ids"),
     [
         (TXT, ".", ("1", "2")),
+        (NTREX, ".", ("1", "2")),
+        (FLORES, ".", ("1", "2")),
         (TSV, ".", ("a", "b")),
         (JSONL, ".", ("a", "b")),
         ({"en.tsv": TSV["en.tsv"], "es.jsonl": JSONL["es.jsonl"]}, ".", ("a", "b")),
