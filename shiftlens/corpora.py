@@ -111,7 +111,9 @@ def load_corpus(
     - a folder of `xx.tsv` (id, tab, text) or `xx.jsonl` (`{"id": ..., "text": ...}`) files,
       aligned by id;
     - a `.tsv` file with a header of `id` and language codes;
-    - a `.jsonl` file of objects such as `{"id": ..., "en": ..., "es": ...}`.
+    - a `.jsonl` file of objects such as `{"id": ..., "en": ..., "es": ...}`;
+    - a dataset of the hub with such rows, `hf:OWNER/NAME@REVISION#CONFIG:SPLIT`; a row without
+      an id has its number.
 
     ``demo`` stands for the sentences of the embedded demo; ``./demo`` is a folder. Files are
     UTF-8; white space around a sentence is stripped.

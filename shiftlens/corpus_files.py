@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.hub import PREFIX, hub_rows
 from shiftlens.languages import language_code
 
 Row = tuple[int, dict[str, str]]
@@ -149,6 +150,9 @@ def _select(
 
 def read_columns(path: Path, requested: Sequence[str] | None) -> dict[str, Column]:
     """Read every language's sentences from a folder or a table, as :func:`load_corpus` says."""
+    if str(path).startswith(PREFIX):
+        numbered = [(n, {**row, "id": str(row.get("id", n))}) for n, row in hub_rows(str(path))]
+        return _from_rows(path, numbered, requested)
     if path.is_dir():
         return _read_folder(path, requested)
     if path.is_file() and path.suffix in (".tsv", ".jsonl"):
@@ -177,9 +181,18 @@ def _read_folder(path: Path, requested: Sequence[str] | None) -> dict[str, Colum
 
 def _read_table(path: Path, requested: Sequence[str] | None) -> dict[str, Column]:
     """Read a file that holds all languages."""
-    rows = _tsv_rows(path) if path.suffix == ".tsv" else jsonl_rows(path)
+    if path.suffix == ".tsv":
+        header, *rows = _tsv_rows(path)
+        return _from_rows(path, rows, requested, header)
+    return _from_rows(path, jsonl_rows(path), requested)
+
+
+def _from_rows(
+    path: Path, rows: list[Row], requested: Sequence[str] | None, header: Row | None = None
+) -> dict[str, Column]:
+    """Read rows of all languages, whose names may stand in a row of their own."""
     first_lines: dict[str, int] = {}
-    for number, row in rows:
+    for number, row in rows if header is None else [header]:
         for name in row:
             first_lines.setdefault(name, number)
     found: dict[str, list[str]] = {}
@@ -190,8 +203,7 @@ def _read_table(path: Path, requested: Sequence[str] | None) -> dict[str, Column
         elif name != "id" and requested is None:
             problem = f"{name!r} is not a language code; rename it or list the languages to read"
             raise line_error(path, number, problem)
-    sentences = rows[1:] if path.suffix == ".tsv" else rows
-    if not found or not sentences:
+    if not found or not rows:
         raise ShiftlensError(f"{path}: there are no sentences; give at least one")
     chosen = _select(path, found, requested)
-    return {code: _column(path, sentences, name) for code, name in chosen.items()}
+    return {code: _column(path, rows, name) for code, name in chosen.items()}

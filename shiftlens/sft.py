@@ -10,6 +10,7 @@ from shiftlens.chats import chat_prompt, read_messages
 from shiftlens.corpus_files import jsonl_rows, line_error
 from shiftlens.demo.world import sft_records
 from shiftlens.errors import ShiftlensError
+from shiftlens.hub import PREFIX, hub_rows
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel
 
@@ -77,7 +78,8 @@ def load_records(path: str | Path) -> list[SftRecord]:
     :func:`with_template` makes prompts of such.
 
     Args:
-        path: The file, or ``demo:train``, ``demo:validation`` or ``demo:test``.
+        path: The file; or ``demo:train``, ``demo:validation`` or ``demo:test``; or a dataset of the
+            hub, ``hf:OWNER/NAME@REVISION#CONFIG:SPLIT``.
 
     Returns:
         The records in the file's order, with canonical language codes.
@@ -93,12 +95,16 @@ def load_records(path: str | Path) -> list[SftRecord]:
             _record(Path(path), line, row)
             for line, row in enumerate(sft_records(str(path).removeprefix("demo:")), 1)
         ]
-    path = Path(path)
-    if not path.is_file():
-        raise ShiftlensError(f"{path}: no such file; check the path of the records")
+    if str(path).startswith(PREFIX):
+        rows, path = hub_rows(str(path)), Path(path)
+    else:
+        path = Path(path)
+        if not path.is_file():
+            raise ShiftlensError(f"{path}: no such file; check the path of the records")
+        rows = jsonl_rows(path, ("language",))
     records: list[SftRecord] = []
     lines: dict[str, int] = {}
-    for line, row in jsonl_rows(path, ("language",)):
+    for line, row in rows:
         record = _record(path, line, row)
         if record.id in lines:
             first = lines[record.id]
@@ -115,9 +121,10 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> SftRecord:
     if "messages" in row:
         *messages, (_, answer) = read_messages(path, line, row)
         values |= {"prompt": messages[-1][1], "completion": answer}
-    if missing := [key for key in ("prompt", "completion") if key not in values]:
-        raise line_error(path, line, f"the key {missing[0]!r} is missing; add it, or messages")
     for key in ("id", "language", "prompt", "completion"):
+        if key not in values:
+            or_chat = ", or 'messages'" if key in ("prompt", "completion") else ""
+            raise line_error(path, line, f"the key {key!r} is missing; add it{or_chat}")
         if not isinstance(values[key], str):
             raise line_error(path, line, f"{key!r} is {values[key]!r}; make it a string")
         if not values[key].strip():

@@ -10,7 +10,7 @@ import shiftlens
 
 PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
-    {"errors", "config", "settings", "languages", "pooling", "area", "geometry", "demo", "effects", "score_tables"},
+    {"errors", "config", "settings", "languages", "pooling", "area", "geometry", "demo", "effects", "score_tables", "hub"},
     {"corpora", "corpus_files", "sentence_labels", "models", "model_folders", "states", "store", "tokens", "sft", "chats"},
     {"collect", "check", "plan", "shift", "bake", "token_moments", "halves", "patching"},
     {
