@@ -13,21 +13,19 @@ The floor is the dominant language against itself. The bootstrap draws sentences
 # %% Settings
 import argparse
 import json
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _shared import answer, parser
 from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from shiftlens.config import RECORDED
 from shiftlens.estimate import Fitting, estimate
 from shiftlens.geometry import METRICS, jackknife_interval
 from shiftlens.geometry.factor import centred_factor
 from shiftlens.halves import Half, rows_and_deletions, split_rows
-from shiftlens.plots import interval_coverage, save_figure
+from shiftlens.plots import interval_coverage
 
 CASES = {"n = 50 > d = 16": (50, 16), "n = 40 < d = 64": (40, 64)}  # n sentences a half
 NAMES = [
@@ -40,13 +38,13 @@ TARGETS += [(METRICS[name], True) for name in NAMES if METRICS[name].kind != "si
 JACKKNIFE, FLOOR = "jackknife", "jackknife, floor"
 PERCENTILE, NORMAL = "bootstrap, percentiles", "bootstrap, ± 1.96 s"
 GROUPS, RANK, NOISE = 10, 4, 0.6
+CHOICES = ("trials", "bootstrapped", "resamples", "draws")
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--trials", type=int, default=300, help="corpora with jackknife intervals")
-parser.add_argument("--bootstrapped", type=int, default=50, help="of these, with a bootstrap too")
-parser.add_argument("--resamples", type=int, default=79, help="of every bootstrap")
-parser.add_argument("--draws", type=int, default=1500, help="other corpora, for the answer")
-parser.add_argument("--figure", default="coverage", help="name of the figure")
+options = parser(__file__, __doc__, figure="coverage")
+options.add_argument("--trials", type=int, default=300, help="corpora with jackknife intervals")
+options.add_argument("--bootstrapped", type=int, default=50, help="of these, with a bootstrap too")
+options.add_argument("--resamples", type=int, default=79, help="of every bootstrap")
+options.add_argument("--draws", type=int, default=1500, help="other corpora, for the answer")
 
 
 # %% Languages: a sentence's content by the language's own map, its mean, and noise
@@ -140,7 +138,7 @@ def show(case: str, table: pd.DataFrame) -> None:
 
 # %% Table, figure, and the sidecar that says what it shows
 if __name__ == "__main__":
-    settings = parser.parse_args()
+    settings = options.parse_args()
     again = min(settings.bootstrapped, settings.trials) * settings.resamples
     total = len(CASES) * (settings.draws + settings.trials * (GROUPS + 1) + again)
     with threadpool_limits(1), tqdm(total=total, unit="estimates", disable=None) as bar:
@@ -151,17 +149,10 @@ if __name__ == "__main__":
           "corpora")  # fmt: skip
     for case, rows in table.groupby("case", sort=False):
         show(case, rows)
-    stem = Path(__file__).parents[1] / "figures" / settings.figure
-    save_figure(interval_coverage(table), stem)
-    chosen = {name: value for name, value in vars(settings).items() if name != "figure"}
-    options = "".join(f" --{name} {value}" for name, value in chosen.items())
-    sidecar = {
-        "analysis": "analyses/coverage.py",
-        "command": f"python analyses/coverage.py{options} --figure {stem.name}",
+    chosen = {name: getattr(settings, name) for name in CHOICES}
+    facts = {
         "synthetic": {"cases": CASES, "groups": GROUPS, "rank": RANK, "noise": NOISE, **chosen},
         "seed": "languages d, corpora (n, d), halves 0",
-        "versions": {name: version(name) for name in RECORDED},
         "result": json.loads(table.to_json(orient="records", double_precision=4)),
     }
-    stem.with_suffix(".json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {stem}.png, .svg and .json")
+    answer(options, settings, interval_coverage(table), facts)

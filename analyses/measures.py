@@ -9,100 +9,57 @@ Cost:     eight minutes for 25 languages and 7 layers; one from the tables it le
     (measures_*.parquet; delete them to measure anew).
 Figure:   figures/NAME.png, .svg and .json
 
-Distances between two languages:
-genealogical   1 - cosine of URIEL's memberships in Glottolog's families and subfamilies ("fam")
-ancestors      minus the number of those groups that the two share; unlike the cosine it does not
-               depend on how finely the rest of a family is divided
-syntactic      1 - cosine of URIEL's 103 syntactic features ("syntax_knn": WALS, SSWL, Ethnologue;
-               gaps are filled from languages near in genealogy and place)
-token_overlap  the baseline: 1 - sum over the vocabulary of min(p, q), p and q the shares of a
-               token among all tokens of the two languages; the unknown token counts as a token
+Distances between two languages, published and the tokenizer's own: see analyses/_uriel.py.
 Similarities are negated, so that of every measure larger is farther. "Given" is the partial rank
 correlation. The dominant language shares only the root with most of its family, and nothing with
 most languages: the first two distances to it have many ties.
-URIEL: Littell et al., "URIEL and lang2vec", EACL 2017.
 
 The figure kept here is of an encoder trained on English, to which much of some languages' text is
 the unknown token: no evidence about multilingual models.
 """
 
 # %% Settings
-import argparse
 import json
-from dataclasses import asdict
 from importlib.metadata import version
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
-import langcodes
+import _uriel
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import pdist, squareform
-from scipy.stats import linregress, pearsonr, permutation_test, rankdata, spearmanr
+from _shared import answer, made_of, parser, run_settings
+from _uriel import BASELINE, SEED, mantel, partial, published_distances, token_overlap
+from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from shiftlens import Corpus, SweepConfig, load_model, sweep_layers
-from shiftlens.config import RECORDED
 from shiftlens.geometry import METRICS, pairwise
-from shiftlens.plots import measure_agreement, save_figure
+from shiftlens.plots import measure_agreement
 from shiftlens.pooling import Pooling
 from shiftlens.settings import read_settings
 from shiftlens.store import STORE, ActivationStore
-from shiftlens.tokens import tokenize
 
-BASELINE = "token_overlap"
 REFERENCES = ["genealogical", "ancestors", "syntactic", BASELINE]
 MEASURES = [name for name, metric in METRICS.items() if metric.kind != "single"]
 FAR = pd.Series({name: -1 if METRICS[name].kind == "similarity" else 1 for name in MEASURES})
 OF_PAIRS = ["affine_invariant", "mean_distance", "bures_wasserstein", "grassmann", "debiased_cka",
             "silhouette"]  # fmt: skip
 READABLE = 0.2
-SEED = 0
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--run", type=Path, required=True, help="run folder of shiftlens sweep")
-parser.add_argument("--dominant", default="en")
-parser.add_argument("--permutations", type=int, default=9999, help="of the pairs' p-values")
-parser.add_argument("--figure", required=True, help="name of the figure")
+options = parser(__file__, __doc__, "run", "dominant")
+options.add_argument("--permutations", type=int, default=9999, help="of the pairs' p-values")
 
 
 # %% Distances
-def uriel(languages: list[str], table: str, prefix: str) -> np.ndarray:
-    """URIEL's vectors of these languages, (languages, features)."""
-    try:
-        path = files("lang2vec") / "data" / f"{table}.npz"
-    except ModuleNotFoundError:
-        parser.exit(1, "URIEL's vectors come with lang2vec: pip install lang2vec\n")
-    data = np.load(str(path))
-    known = list(data["langs"])
-    rows = [known.index(langcodes.Language.get(code).to_alpha3()) for code in languages]
-    return data["data"][rows, :, 0][:, np.char.startswith(data["feats"], prefix)].astype(float)
-
-
-def token_shares(run: Path, config: SweepConfig, languages: list[str]) -> np.ndarray:
-    """Share of every token among the tokens of every language, (languages, vocabulary)."""
-    model = load_model(config.model, device="cpu")
+def reference_distances(run: Path, config: SweepConfig, languages: list[str]) -> dict:
+    """The published distances and the baseline's, each between all languages."""
+    published = published_distances(languages)
     table = pd.read_parquet(run / "sentences.parquet")
     corpus = Corpus.from_texts({code: table[code].to_list() for code in languages})
     pooling = Pooling(config.special_tokens, config.skip_first)
-    tokens = tokenize(model, corpus, pooling, config.max_length).values()
-    texts = [np.concatenate(own.ids)[np.concatenate(own.pooled)] for own in tokens]
-    counts = np.array([np.bincount(ids, minlength=len(model.tokenizer)) for ids in texts])
-    return counts / counts.sum(axis=1, keepdims=True)
-
-
-def reference_distances(shares: np.ndarray, languages: list[str]) -> dict[str, pd.DataFrame]:
-    """The published distances and the baseline's, each between all languages."""
-    family = uriel(languages, "family_features", "F_")
-    syntax = uriel(languages, "feature_predictions", "S_")
-    matrices = {
-        "genealogical": squareform(pdist(family, "cosine").round(12)),
-        "ancestors": -family @ family.T,
-        "syntactic": squareform(pdist(syntax, "cosine").round(12)),
-        BASELINE: squareform(pdist(shares, "cityblock") / 2),
-    }
-    return {name: pd.DataFrame(m, languages, languages) for name, m in matrices.items()}
+    model = load_model(config.model, device="cpu")
+    own = token_overlap(model, corpus, pooling, config.max_length)
+    return {name: published[name] for name in REFERENCES[:-1]} | {BASELINE: own}
 
 
 def measured(store: ActivationStore, dominant: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -130,12 +87,6 @@ def measured(store: ActivationStore, dominant: str) -> tuple[pd.DataFrame, pd.Da
 
 
 # %% Rank correlations
-def partial(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
-    """Rank correlation of x and y given the baseline."""
-    x, y, given = map(rankdata, (x, y, given))
-    return pearsonr(*(v - linregress(given, v).slope * given for v in (x, y))).statistic
-
-
 def correlate(distances: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
     """Every measure and the baseline at every layer with every reference."""
     rows = []
@@ -148,25 +99,6 @@ def correlate(distances: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame
                 own = np.nan if BASELINE in (name, measure) else partial(x, y, given)
                 rows.append((name, measure, layer, spearmanr(x, y).statistic, own))
     return pd.DataFrame(rows, columns=["reference", "measure", "layer", "rho", "partial"])
-
-
-def mantel(x: np.ndarray, y: np.ndarray, permutations: int) -> tuple[float, float]:
-    """Rank correlation over pairs of languages; p by permuting the languages, one-sided."""
-    ranks, others = squareform(rankdata(x)), rankdata(y)
-
-    def correlation(order: np.ndarray) -> float:
-        permuted = squareform(ranks[np.ix_(order, order)], checks=False)
-        return np.corrcoef(permuted, others)[0, 1]
-
-    test = permutation_test(
-        (np.arange(len(ranks)),),
-        correlation,
-        permutation_type="pairings",
-        n_resamples=permutations,
-        alternative="greater",
-        random_state=SEED,
-    )
-    return test.statistic, test.pvalue
 
 
 def over_pairs(
@@ -198,12 +130,12 @@ def mean_agreement(distances: pd.DataFrame, within: str) -> pd.DataFrame:
 
 # %% Tables, figure, and the sidecar that says what it shows
 if __name__ == "__main__":
-    settings = parser.parse_args()
+    settings = options.parse_args()
     config = SweepConfig(**read_settings(settings.run / "config.yaml"))
     store = ActivationStore.open(settings.run / STORE)
     languages = list(store.languages)
     distances, pairs = measured(store, settings.dominant)
-    references = reference_distances(token_shares(settings.run, config, languages), languages)
+    references = reference_distances(settings.run, config, languages)
     apart = pd.DataFrame({name: m[settings.dominant] for name, m in references.items()})
     apart["unknown tokens"] = pd.DataFrame(store.manifest["tokens"]).T["unknown_rate"]
     apart = apart.drop(settings.dominant).sort_values(REFERENCES)
@@ -229,27 +161,19 @@ if __name__ == "__main__":
         tables[f"Spearman's rho over all pairs of {len(chosen)} languages; p of a Mantel test"] = (
             of_pairs
         )
-    print(__doc__[__doc__.index("Distances between") :].rstrip())
+    print(__doc__[__doc__.index("Distances between") :], _uriel.__doc__, sep="\n")
     for title, table in tables.items():
         print(f"\n{title}\n{table.to_string(float_format='{:.3f}'.format, na_rep='')}")
 
     drawn = every[every["reference"] != "ancestors"]
     drawn = drawn.assign(reference=drawn["reference"].str.replace("_", " "))
-    stem = Path(__file__).parents[1] / "figures" / settings.figure
-    save_figure(measure_agreement(drawn, *agreement.values()), stem)
-    corpus, model = Path(config.corpus).name, "/".join(Path(config.model).parts[-2:])
     facts = {
-        "analysis": "analyses/measures.py",
-        "definitions": __doc__.splitlines(),
-        "command": f"python analyses/measures.py --run RUN --figure {stem.name}",
-        "run": asdict(config) | {"model": model, "corpus": corpus, "out": "RUN"},
-        "model": {"name": model, **store.manifest["model"]},
-        "corpus": {"name": corpus, **store.manifest["corpus"]},
-        "tokens": store.manifest["tokens"],
+        "definitions": [*__doc__.splitlines(), *_uriel.__doc__.splitlines()],
+        "run": run_settings(config),
+        **made_of(store.manifest, config.model, config.corpus),
         "seed": SEED,
-        "versions": {name: version(name) for name in (*RECORDED, "scipy", "lang2vec")},
+        "packages": {name: version(name) for name in ("scipy", "lang2vec")},
         "result": {title: json.loads(table.to_json(orient="split", double_precision=4))
                    for title, table in tables.items()},
     }  # fmt: skip
-    stem.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    print(f"\nwrote {stem}.png, .svg and .json")
+    answer(options, settings, measure_agreement(drawn, *agreement.values()), facts)

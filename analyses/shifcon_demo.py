@@ -18,12 +18,12 @@ from itertools import combinations, product
 from pathlib import Path
 
 import pandas as pd
+from _shared import answer, parser
 
 from shiftlens import collect_states, effects, load_corpus, load_model, run_grid, sweep_layers
 from shiftlens.config import RECORDED, TrainConfig
 from shiftlens.demo import GROUPS
 from shiftlens.geometry import METRICS
-from shiftlens.plots import save_figure
 from shiftlens.plots.arms import arm_comparison
 from shiftlens.showcase import OVERRIDES, settings_of
 from shiftlens.store import make_folder
@@ -37,17 +37,16 @@ PAIRS += [("anchored-shift", other) for other in (*FINE_TUNED, "anchored-only", 
 COMPARED = [arm for arm in ARMS if not arm.startswith("l2-")]
 SECONDS_A_STEP = 0.18
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--recompute", action="store_true", help="train and test everything again")
-parser.add_argument("--seeds", type=int, default=10, help="paired seeds of every arm")
-parser.add_argument("--window-seeds", type=int, default=3, help="seeds of every layer window")
-parser.add_argument("--steps", type=int, help="steps of every training; the preset's by default")
-parser.add_argument("--workers", type=int, default=2, help="trainings at a time")
-parser.add_argument("--split", choices=["validation", "test"], default="test")
-parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=COMPARED)
-parser.add_argument("--cells", default="runs/shifcon_demo", help="folder of finished trainings")
-parser.add_argument("--results", type=Path, default=ROOT / "analyses/results/shifcon_demo.csv")
-parser.add_argument("--figure", default="shifcon_demo", help="name of the figure")
+options = parser(__file__, __doc__, figure="shifcon_demo")
+options.add_argument("--recompute", action="store_true", help="train and test everything again")
+options.add_argument("--seeds", type=int, default=10, help="paired seeds of every arm")
+options.add_argument("--window-seeds", type=int, default=3, help="seeds of every layer window")
+options.add_argument("--steps", type=int, help="steps of every training; the preset's by default")
+options.add_argument("--workers", type=int, default=2, help="trainings at a time")
+options.add_argument("--split", choices=["validation", "test"], default="test")
+options.add_argument("--arms", nargs="+", choices=list(ARMS), default=COMPARED)
+options.add_argument("--cells", default="runs/shifcon_demo", help="folder of finished trainings")
+options.add_argument("--results", type=Path, default=ROOT / "analyses/results/shifcon_demo.csv")
 
 
 # %% Training, with --recompute only
@@ -108,11 +107,11 @@ def show(title: str, table: pd.DataFrame, columns: str) -> None:
 
 # %% Tables, figure, and the sidecar that says what it shows
 if __name__ == "__main__":
-    settings = parser.parse_args()
+    settings = options.parse_args()
     if settings.recompute:
         recompute(settings)
     elif not settings.results.exists():
-        parser.error(f"no stored results {settings.results}; make them with --recompute")
+        options.error(f"no stored results {settings.results}; make them with --recompute")
     facts = json.loads(settings.results.with_suffix(".json").read_text())
     curves = {metric: {int(layer): value for layer, value in curve.items()}
               for metric, curve in facts["distance_by_layer"].items()}  # fmt: skip
@@ -134,16 +133,11 @@ if __name__ == "__main__":
     print(correlations.round(3).to_string(index=False))
     note = f"shaded: area of the arms; Spearman's ρ = {correlations['rho'].iloc[0]:.2f}"
     figure = arm_comparison(means, windows, next(iter(curves)), facts["settings"]["area"], note)
-    stem = ROOT / "figures" / settings.figure
-    save_figure(figure, stem)
     tables = {"accuracy": means, "differences": differences, "gains": gained,
               "windows": windows, "correlations": correlations}  # fmt: skip
-    sidecar = {
-        "analysis": "analyses/shifcon_demo.py",
-        "command": f"python analyses/shifcon_demo.py --figure {stem.name}",
-        **facts,
+    own = {
+        "versions of the results": facts["versions"],
         "seed": f"0 to {accuracy.index.unique('seed').max()}",
         "result": {name: table.round(4).to_dict("records") for name, table in tables.items()},
     }
-    stem.with_suffix(".json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {stem}.png, .svg and .json")
+    answer(options, settings, figure, facts | own)

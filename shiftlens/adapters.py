@@ -44,10 +44,8 @@ def add_adapters(
     transposed = any(isinstance(module, Conv1D) for module in model.hf.modules())
     names = targets if targets == EVERY_LAYER else [name.strip() for name in targets.split(",")]
     try:
-        return get_peft_model(
-            model.hf,
-            LoraConfig(r=rank, lora_alpha=alpha, target_modules=names, fan_in_fan_out=transposed),
-        )
+        settings: Any = {"r": rank, "lora_alpha": alpha, "target_modules": names}
+        return get_peft_model(model.hf, LoraConfig(**settings, fan_in_fan_out=transposed))
     except ValueError as error:
         linear = sorted({name.rpartition(".")[2] for name, _ in model.blocks.named_modules()})
         raise ShiftlensError(

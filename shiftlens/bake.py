@@ -1,7 +1,7 @@
 """A shift as a part of the weights: a checkpoint that needs no hooks and costs nothing."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -125,7 +125,7 @@ def carrying(model: LanguageModel) -> transformers.PreTrainedModel:
             parameter.zero_()
     llama.load_state_dict(weights, strict=False)
     llama.generation_config = copy.deepcopy(model.hf.generation_config)
-    return llama.to(model.hf.device, model.hf.dtype).eval()
+    return cast(Any, llama).to(model.hf.device, model.hf.dtype).eval()
 
 
 def _bias_name(model: LanguageModel) -> str:

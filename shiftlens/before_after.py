@@ -1,13 +1,14 @@
 """What a training did to the geometry: the same sweep and pictures before it and after it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
 from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
+from shiftlens.figure_files import Drawing
 from shiftlens.models import LanguageModel
 from shiftlens.plots import (
     before_after,
@@ -15,8 +16,6 @@ from shiftlens.plots import (
     distance_before_after,
     distance_before_after_interactive,
     project_before_after,
-    save_figure,
-    save_html,
 )
 from shiftlens.pooling import Pooling
 from shiftlens.shift import Shift
@@ -59,8 +58,6 @@ def draw_before_after(
 ) -> None:
     """Draw ``geometry`` and ``layer_distance_before_after``, each as PNG, SVG and page.
 
-    The geometry is that of layer b - 1, the last at which the languages are together.
-
     Args:
         out: The run folder, with one folder of activations a sweep.
         parallel: The sentences behind the activations.
@@ -71,25 +68,70 @@ def draw_before_after(
     Raises:
         ShiftlensError: Activations are missing or damaged.
     """
+    stores = {when: ActivationStore.open(out / when / STORE) for when in sweeps}
+    tables = {when: sweep.table for when, sweep in sweeps.items()}
     dominant = sweeps["before"].dominant
-    layer = area[1] - 1
-    states = {when: _states(out / when / STORE, layer) for when in sweeps}
+    geometry_drawing(stores, parallel.texts, area[1] - 1, dominant, name).save(out)
+    distances_drawing(tables, area, dominant).save(out)
+
+
+def geometry_drawing(
+    stores: Mapping[str, ActivationStore],
+    texts: Mapping[str, Sequence[str]],
+    layer: int,
+    dominant: str,
+    name: str,
+) -> Drawing:
+    """The sentences before and after training on the same axes, as ``geometry``.
+
+    Layer b - 1 of an area a-b is the last at which the languages are together.
+
+    Args:
+        stores: ``before``, ``after`` and perhaps ``shifted`` to the states.
+        texts: Language to the sentences behind them.
+        layer: Which layer.
+        dominant: The dominant language.
+        name: What the title calls the model.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ShiftlensError: Activations are missing or damaged.
+    """
+    states = {
+        when: {language: store.states(language, layer) for language in store.languages}
+        for when, store in stores.items()
+    }
     tables = {
         method: project_before_after(
             states["before"], states["after"], states.get("shifted"), method
         )
-        for method in (("lda", "pca") if len(parallel.languages) > 2 else ("pca",))
+        for method in (("lda", "pca") if len(texts) > 2 else ("pca",))
     }
     title = f"{name}: states at layer {layer} of sentences the axes were not fitted to"
-    save_figure(before_after(tables, dominant, title), out / "geometry")
-    page = before_after_interactive(tables, parallel.texts, dominant, title)
-    save_html(page, out / "geometry.html")
-    rows = {when: sweep.table for when, sweep in sweeps.items()}
-    stem = out / "layer_distance_before_after"
-    save_figure(distance_before_after(rows, area, dominant), stem)
-    save_html(distance_before_after_interactive(rows, area, dominant), stem.with_suffix(".html"))
+    return Drawing(
+        "geometry",
+        lambda: before_after(tables, dominant, title),
+        lambda: before_after_interactive(tables, texts, dominant, title),
+    )
 
 
-def _states(path: Path, layer: int) -> dict[str, np.ndarray]:
-    store = ActivationStore.open(path)
-    return {language: store.states(language, layer) for language in store.languages}
+def distances_drawing(
+    tables: Mapping[str, pd.DataFrame], area: tuple[int, int], dominant: str
+) -> Drawing:
+    """The mean distance by layer before and after, as ``layer_distance_before_after``.
+
+    Args:
+        tables: ``before``, ``after`` and perhaps ``shifted`` to the sweep's table.
+        area: Layers (a, b) of the training.
+        dominant: The dominant language.
+
+    Returns:
+        The figure.
+    """
+    return Drawing(
+        "layer_distance_before_after",
+        lambda: distance_before_after(tables, area, dominant),
+        lambda: distance_before_after_interactive(tables, area, dominant),
+    )

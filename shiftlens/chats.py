@@ -40,7 +40,7 @@ def read_messages(path: Path, line: int, row: dict[str, Any]) -> list[tuple[str,
         raise line_error(path, line, "a message lacks its 'role' or 'content'; give both as text")
     if len(pairs) < 2 or pairs[-1][0] != "assistant":
         raise line_error(path, line, "'messages' do not end with the assistant's answer to another")
-    return pairs
+    return [(str(role), str(content)) for role, content in pairs]
 
 
 def chat_prompt(model: LanguageModel, name: str, turns: Turns) -> str:

@@ -11,6 +11,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import AgnosticProjection, fit_projection, rows_without_groups
 from shiftlens.geometry.arrays import FloatArray
 from shiftlens.geometry.factor import CentredFactor, centred_factor
+from shiftlens.states import SentenceStates
 from shiftlens.store import ActivationStore
 from shiftlens.token_moments import TokenMoments
 
@@ -88,7 +89,7 @@ class SentenceHalves:
             or none.
     """
 
-    store: ActivationStore
+    store: ActivationStore | SentenceStates
     cuts: Sequence[Rows]
     projection: str = "none"
 

@@ -1,30 +1,66 @@
 """One self-contained HTML page of trainings from one base model."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import jinja2
 import pandas as pd
-import plotly.graph_objects as go
 import yaml
-from plotly.offline import get_plotlyjs
 
-from shiftlens.languages import language_name
-from shiftlens.plots import PAGE_CONFIG, PALETTE, layer_distance_interactive
+from shiftlens.page_parts import curves_part, picture, write_page
+from shiftlens.plots import PALETTE, layer_distance_interactive
 from shiftlens.plots.stages_page import Stage, layer_distance_stages
 from shiftlens.plots.style import MEAN_COLOUR
-from shiftlens.store import write_atomic
-from shiftlens.train import TrainRun
+from shiftlens.sweep import LayerSweep
 
 BASE = "base"
 GEOMETRY = "geometry.png"
-HEIGHT = 520
-LAYER = "layer (residual stream after block l)"
-"""The layer axis on a narrow screen."""
+
+
+class Model(Protocol):
+    """What a page tells of the base model."""
+
+    @property
+    def name(self) -> str:
+        """What the settings call it."""
+
+    @property
+    def n_layers(self) -> int:
+        """Its blocks."""
+
+    @property
+    def d_model(self) -> int:
+        """Its width."""
+
+
+class Training(Protocol):
+    """A training as a page looks at it: one just finished, or the folder of one."""
+
+    @property
+    def out(self) -> Path:
+        """The run folder."""
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+
+    @property
+    def before(self) -> LayerSweep:
+        """The sweep before training."""
+
+    @property
+    def after(self) -> LayerSweep:
+        """The sweep after it."""
+
+    @property
+    def shifted(self) -> LayerSweep | None:
+        """The sweep with the shift on."""
+
+    @property
+    def results(self) -> pd.DataFrame | None:
+        """Test results."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +75,12 @@ class Report:
     """
 
     title: str
-    runs: Mapping[str, TrainRun]
+    runs: Mapping[str, Training]
     groups: Mapping[str, Sequence[str]]
     command: str
 
     @property
-    def first(self) -> TrainRun:
+    def first(self) -> Training:
         """The training whose sweep and test before training stand for the base model's."""
         return next(iter(self.runs.values()))
 
@@ -78,17 +114,7 @@ def write_report(path: Path, report: Report) -> Path:
     Returns:
         The file.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("shiftlens"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["language"] = language_name
-    page = environment.get_template("report.html").render(_context(report))
-    write_atomic(path, page.encode())
-    return path
+    return write_page(path, "report.html", **_context(report))
 
 
 def _context(report: Report) -> dict[str, Any]:
@@ -97,6 +123,7 @@ def _context(report: Report) -> dict[str, Any]:
     curves = layer_distance_interactive(sweep.table, area, sweep.dominant, sweep.metric)
     stages = layer_distance_stages(_stages(report), area, sweep.dominant, sweep.metric)
     return {
+        "title": report.title,
         "report": report,
         "area": area,
         "base": report.first.model,
@@ -106,27 +133,26 @@ def _context(report: Report) -> dict[str, Any]:
         "by_language": language_table(report),
         "settings": _settings(report),
         "versions": _versions(report.first),
-        "plotly": get_plotlyjs(),
-        "curves": _figure(curves, "curves"),
-        "stages": _figure(stages, "stages"),
+        "curves": curves_part(curves, "curves"),
+        "stages": curves_part(stages, "stages"),
         "pictures": _pictures(report),
     }
 
 
-def _exact_match(run: TrainRun, when: str) -> pd.Series:
+def _exact_match(run: Training, when: str) -> pd.Series:
     assert run.results is not None, "a report compares test results"
     rows = run.results[run.results["when"] == when]
     return rows.set_index("language")["exact_match"]
 
 
-def _questions(run: TrainRun) -> str:
+def _questions(run: Training) -> str:
     """How many questions a language was asked, such as "120" or "80 to 120"."""
     assert run.results is not None, "a report compares test results"
     counts = run.results["n"]
     return " to ".join(str(n) for n in sorted({counts.min(), counts.max()}))
 
 
-def _area(run: TrainRun) -> tuple[int, int]:
+def _area(run: Training) -> tuple[int, int]:
     a, b = json.loads((run.out / "area.json").read_text(encoding="utf-8"))["trained_area"]
     return a, b
 
@@ -141,34 +167,11 @@ def _stages(report: Report) -> list[Stage]:
     return stages
 
 
-def _figure(figure: go.Figure, name: str) -> str:
-    """A figure as a part of a page, laid out for a narrow screen as well."""
-    figure.update_layout(
-        title=None,
-        height=HEIGHT,
-        margin={"l": 56, "r": 12, "t": 76, "b": 40},
-        font_family="system-ui, sans-serif",
-        legend={"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"},
-        xaxis_title_text=LAYER,
-    )
-    place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 30}}
-    figure.update_layout(updatemenus=[{"bgcolor": "white", **place}])
-    return figure.to_html(
-        config=PAGE_CONFIG,
-        full_html=False,
-        include_plotlyjs=False,
-        include_mathjax=False,
-        default_height=HEIGHT,
-        div_id=f"figure-{name}",
-    )
-
-
 def _pictures(report: Report) -> dict[str, str]:
     """Name of a training to its picture of the sentences before and after, as a data URI."""
     found = {}
     for name, run in report.runs.items():
-        content = (run.out / GEOMETRY).read_bytes()
-        found[name] = "data:image/png;base64," + base64.b64encode(content).decode()
+        found[name] = picture(run.out / GEOMETRY)
     return found
 
 
@@ -181,6 +184,6 @@ def _settings(report: Report) -> pd.DataFrame:
     return pd.DataFrame(columns, dtype=object).drop(index="out")
 
 
-def _versions(run: TrainRun) -> str:
+def _versions(run: Training) -> str:
     header, *_ = (run.out / "config.yaml").read_text(encoding="utf-8").splitlines()
     return header.removeprefix("# ")

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +15,7 @@ from shiftlens.collect import CollectionPlan, collect_states, plan_collection
 from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.figure_files import distance_drawing, spelled_range
 from shiftlens.geometry import METRICS, PROJECTIONS
 from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
@@ -75,7 +76,7 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
     out = make_folder(Path(config.out))
     say(_forecast(config, model, corpus, plan))
     _check_disk(out, plan)
-    tokens = _token_table(plan)
+    tokens = _token_table(plan, corpus.dropped)
     say(tokens.to_string(index=False))
     store = _collect(config, model, corpus, plan)
     options = asdict(_options(config))
@@ -175,29 +176,25 @@ def _check_disk(out: Path, plan: CollectionPlan) -> None:
         )
 
 
-def _token_table(plan: CollectionPlan) -> pd.DataFrame:
-    rows = [
-        {"language": language, "sentences": len(tokens.ids), **tokens.report()}
+def _token_table(plan: CollectionPlan, dropped: Mapping[str, int]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "language": language,
+            "sentences": len(tokens.ids),
+            **tokens.report(),
+            "dropped": dropped.get(language, 0),
+        }
         for language, tokens in plan.tokens.items()
-    ]
-    return pd.DataFrame(rows)
+    )
 
 
 def _write_results(out: Path, sweep: LayerSweep, model: str, projection: str = "") -> None:
-    from shiftlens.plots import layer_distance, layer_distance_interactive, save_figure, save_html
-
     ending = f"_{projection}" if projection else ""
     write_atomic(out / f"sweep{ending}.csv", sweep.table.to_csv(index=False).encode())
     write_atomic(out / f"sweep{ending}.parquet", _parquet(sweep.table))
     area = (sweep.area.start, sweep.area.stop) if sweep.area else None
-    first = sweep.table.iloc[0]
-    after = f" after {projection}" if projection else ""
-    n = _range(sweep.table["n"])
-    title = f"{Path(model).name}{after}: n = {n}, d = {first['d']}, {first['shrinkage']}"
-    figure = layer_distance(sweep.table, area, sweep.dominant, sweep.metric, title)
-    save_figure(figure, out / f"layer_distance{ending}")
-    page = layer_distance_interactive(sweep.table, area, sweep.dominant, sweep.metric, title)
-    save_html(page, out / f"layer_distance{ending}.html")
+    facts = (area, sweep.dominant, sweep.metric, Path(model).name, projection)
+    distance_drawing(sweep.table, *facts).save(out)
 
 
 def area_facts(sweep: LayerSweep) -> dict[str, Any]:
@@ -238,18 +235,13 @@ def _heading(sweep: LayerSweep) -> str:
     """What the first metric was measured on."""
     metric = METRICS[sweep.metric]
     rows = sweep.table[sweep.table["metric"] == sweep.metric]
-    facts = [f"n = {_range(rows['n'])} in each half", f"d = {rows['d'].iloc[0]}"]
+    facts = [f"n = {spelled_range(rows['n'])} in each half", f"d = {rows['d'].iloc[0]}"]
     if metric.takes == "summary":
-        facts.append(f"rank {_range(rows['rank'])}")
+        facts.append(f"rank {spelled_range(rows['rank'])}")
     if metric.requires in ("shrinkage", "covariance"):
         facts.append(f"shrinkage {rows['shrinkage'].iloc[0]}")
     to = "" if metric.kind == "single" else f" to {sweep.dominant}"
     return f"{metric.name}{to} by layer ({', '.join(facts)})"
-
-
-def _range(column: pd.Series) -> str:
-    low, high = column.min(), column.max()
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _projection_summary(before: LayerSweep, after: LayerSweep, projection: str) -> str:

@@ -117,7 +117,7 @@ def load_records(path: str | Path) -> list[SftRecord]:
 def _record(path: Path, line: int, row: dict[str, Any]) -> SftRecord:
     """Check one line."""
     values = {"id": str(line), **row}
-    messages: tuple[tuple[str, str], ...] = ()
+    messages: list[tuple[str, str]] = []
     if "messages" in row:
         *messages, (_, answer) = read_messages(path, line, row)
         values |= {"prompt": messages[-1][1], "completion": answer}

@@ -1,7 +1,7 @@
 """The run behind ``shiftlens demo``: the whole of shiftlens, on the embedded model, offline."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partialmethod
 from pathlib import Path
@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from shiftlens.config import DemoConfig, SweepConfig, TrainConfig
 from shiftlens.demo import GROUPS
-from shiftlens.report import Report, accuracy_table, write_report
+from shiftlens.report import Report, Training, accuracy_table, write_report
+from shiftlens.run_folder import DemoFolder
 from shiftlens.runs import SweepRun, run_sweep
 from shiftlens.settings import preset_path, read_settings
 from shiftlens.store import make_folder
@@ -91,12 +92,30 @@ def run_showcase(config: DemoConfig, say: Callable[[str], None] = print) -> Show
             train = TrainConfig(**settings_of(arm), out=str(out / arm), test=HELD_OUT)
             runs[name] = run_train(train)
     say(_step(len(ARMS) + 2, "the page"))
-    report = Report(TITLE, runs, GROUPS, f"shiftlens demo --out {config.out}")
+    report = _report(runs, out)
     page = write_report(out / PAGE, report)
     table = accuracy_table(report)
     shown = table.to_string(float_format="{:.3f}".format)
     say(f"\naccuracy on held-out questions, {HELD_OUT}\n{shown}\n\n{page}")
     return Showcase(sweep, runs, table, page)
+
+
+def write_demo_page(folder: DemoFolder, path: Path | None = None) -> Path:
+    """Write the page of a finished demo again.
+
+    Args:
+        folder: What the demo left.
+        path: The file; by default the demo's own.
+
+    Returns:
+        The file.
+    """
+    trainings = {ARMS[name]: folder.trainings[name] for name in ARMS if name in folder.trainings}
+    return write_report(path or folder.out / PAGE, _report(trainings, folder.out))
+
+
+def _report(runs: Mapping[str, Training], out: Path) -> Report:
+    return Report(TITLE, runs, GROUPS, f"shiftlens demo --out {out}")
 
 
 def settings_of(arm: str) -> dict[str, Any]:

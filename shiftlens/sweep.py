@@ -21,6 +21,7 @@ from shiftlens.halves import (
     split_rows,
 )
 from shiftlens.languages import DOMINANT
+from shiftlens.states import SentenceStates
 from shiftlens.store import ActivationStore
 from shiftlens.sweep_options import DEFAULT_METRICS, SweepOptions
 from shiftlens.token_moments import TokenMoments
@@ -99,9 +100,30 @@ class LayerSweep:
         wide[self.dominant if single else f"{self.dominant} floor"] = own
         return wide.rename_axis(columns=None)
 
+    def without(self, language: str) -> "LayerSweep":
+        """The sweep with one language left out of its means, and the areas that it then chooses.
+
+        Args:
+            language: Not the dominant one.
+
+        Raises:
+            ShiftlensError: The language was not swept, or no other is left.
+        """
+        others = [code for code in self.table["language"].unique() if code != self.dominant]
+        if language not in others or len(others) == 1:
+            raise ShiftlensError(
+                f"language {language!r} cannot be left out: the languages compared with "
+                f"{self.dominant!r} are {', '.join(others)}, and one must stay"
+            )
+        left = replace(self, table=self.table[self.table["language"] != language])
+        if not self.areas:
+            return left
+        chosen = {name: _area(left, METRICS[name], own.share) for name, own in self.areas.items()}
+        return replace(left, areas=chosen)
+
 
 def sweep_layers(
-    store: ActivationStore | TokenMoments,
+    store: ActivationStore | SentenceStates | TokenMoments,
     dominant: str = DOMINANT,
     metrics: str | Sequence[str] = DEFAULT_METRICS,
     *,
@@ -133,7 +155,8 @@ def sweep_layers(
     runs of neighbouring sentences (:func:`shiftlens.geometry.delete_group_jackknife`).
 
     Args:
-        store: A complete activation store, or token moments (which hold their own halves).
+        store: A complete activation store, such states in memory, or token moments (which hold
+            their own halves).
         dominant: The dominant language D.
         metrics: Names from :data:`shiftlens.geometry.METRICS`, or "all"; the first that is not of
             a single language chooses the area.
@@ -179,7 +202,9 @@ def sweep_layers(
     return replace(result, areas={m.name: _area(result, m, share) for m in chosen if _compares(m)})
 
 
-def _source(store: ActivationStore | TokenMoments, options: SweepOptions) -> Source:
+def _source(
+    store: ActivationStore | SentenceStates | TokenMoments, options: SweepOptions
+) -> Source:
     if isinstance(store, TokenMoments):
         return TokenHalves(store)
     held_out = options.held_out or options.projection != "none"

@@ -1,4 +1,5 @@
 import os
+import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -6,7 +7,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 import tiny
 
+from shiftlens.config import SweepConfig
 from shiftlens.models import LanguageModel, load_model
+from shiftlens.runs import run_sweep
 
 
 @pytest.fixture(params=tiny.ARCHITECTURES)
@@ -26,3 +29,25 @@ def model(architecture) -> LanguageModel:
 def llama() -> LanguageModel:
     """A fresh tiny Llama."""
     return load_model(tiny.tiny_model("llama"), tiny.tiny_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory):
+    """The folder of a finished sweep of the demo's first sentences, for reading only."""
+    out = tmp_path_factory.mktemp("swept") / "run"
+    run_sweep(SweepConfig("demo", "demo", str(out), sentences=60, device="cpu"), lambda _: None)
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on the path")
+    options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=options)
+        yield opened
+        opened.close()

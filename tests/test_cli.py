@@ -444,3 +444,55 @@ def test_an_unknown_preset_is_one_line(capfd):
     line = refusal(["train", "--preset", "papper", "--out", "o"], capfd)
     assert "unknown preset 'papper'; choose from demo, paper" in line
     assert "--preset takes the name of a preset" in refusal(["train", "--preset"], capfd)
+
+
+def test_plot_prints_each_file_and_what_is_left_out(run, tmp_path, capfd):
+    out = tmp_path / "paper"
+    command = ["plot", str(run), "--format", "svg", "--no-pages", "--out", str(out)]
+    assert main(command) == 0
+    lines = capfd.readouterr().out.splitlines()
+    drawn = [str(path) for path in sorted(out.iterdir())]
+    assert sorted(line for line in lines if line.startswith(str(out))) == drawn
+    assert [Path(name).name for name in drawn] == [
+        "geometry.svg",
+        "layer_distance.svg",
+        "pairs.svg",
+    ]
+    assert [line.partition(":")[0] for line in lines if line not in drawn] == ["left out alignment"]
+
+
+def test_plot_takes_names_and_a_metric(run, tmp_path, capfd):
+    only = ["--only", "layer_distance, pairs", "--metric", "shifcon", "--format", "pdf"]
+    assert main(["plot", str(run), *only, "--no-pages", "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"layer_distance.pdf", "pairs.pdf"}
+    line = refusal(["plot", str(run), "--only", "pears"], capfd)
+    assert "no figure 'pears'" in line and "layer_distance" in line
+
+
+def test_report_writes_a_page_into_the_run_folder_or_where_it_is_told(run, tmp_path, capfd):
+    capfd.readouterr()
+    assert main(["report", str(run)]) == 0
+    assert capfd.readouterr().out == f"{run / 'report.html'}\n"
+    assert main(["report", str(run), "--out", str(tmp_path / "a" / "b.html")]) == 0
+    assert (tmp_path / "a" / "b.html").read_bytes() == (run / "report.html").read_bytes()
+
+
+def test_compare_prints_what_differs_and_writes_a_page(home, run, tmp_path, capfd, monkeypatch):
+    main(sweep_command(home, tmp_path / "oas", shrinkage="oas"))
+    monkeypatch.chdir(tmp_path)
+    capfd.readouterr()
+    assert main(["compare", str(run), str(tmp_path / "oas")]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert "  shrinkage  ledoit-wolf  oas" in lines and lines[-1] == "compare.html"
+    assert (tmp_path / "compare.html").stat().st_size < 12e6
+
+
+@pytest.mark.parametrize(
+    "command", [["plot", "X"], ["report", "X"], ["compare", "X", "X"]], ids=lambda c: c[0]
+)
+def test_reading_a_folder_that_is_no_run_is_one_line(tmp_path, capfd, command):
+    there = [str(tmp_path) if word == "X" else word for word in command]
+    assert f"{tmp_path} is no run folder" in refusal(there, capfd)
+    nowhere = [str(tmp_path / "no") if word == "X" else word for word in command]
+    assert "does not exist" in refusal(nowhere, capfd)
+    assert list(tmp_path.iterdir()) == []

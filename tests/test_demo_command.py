@@ -103,6 +103,16 @@ def test_the_same_command_again_trains_nothing_and_ends_with_the_same_page(
     assert {run.out: _stamp(run.out / "model") for run in again.runs.values()} == weights
 
 
+def test_the_report_of_the_folder_is_the_same_page_again(done, small, tmp_path, capfd):
+    finished, _ = done
+    assert main(["report", str(small), "--out", str(tmp_path / "new" / "page.html")]) == 0
+    assert capfd.readouterr().out.strip() == str(tmp_path / "new" / "page.html")
+    assert (tmp_path / "new" / "page.html").read_bytes() == finished.page.read_bytes()
+    page = finished.page.read_bytes()
+    assert main(["report", str(small)]) == 0
+    assert finished.page.read_bytes() == page
+
+
 def _stamp(folder):
     return (folder / "model.safetensors").read_bytes()
 

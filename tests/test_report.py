@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import types
 from html.parser import HTMLParser
 
@@ -183,19 +182,6 @@ def test_stage_lines_are_the_means_of_the_tables(metric):
 def test_an_area_that_the_table_does_not_hold_is_refused():
     with pytest.raises(ShiftlensError, match="3-9"):
         layer_distance_stages(stages(), (3, 9))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on the path")
-    options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=options)
-        yield launched
-        launched.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -363,3 +363,31 @@ def test_an_incomplete_store_is_refused_with_the_shard(tmp_path):
     store = make_store(tmp_path, gaussians(), skip=["es-00001.safetensors"])
     with pytest.raises(ShiftlensError, match=r"es-00001\.safetensors is missing"):
         sweep_layers(store)
+
+
+def test_without_a_language_the_sweep_is_that_of_the_others(tmp_path):
+    languages = ("en", "es", "fi", "ko")
+    metrics = ("mean_distance", "debiased_cka", "anisotropy", "grassmann")
+    every = sweep_layers(make_store(tmp_path / "all", gaussians(languages)), metrics=metrics)
+    curves = {tuple(every.mean_curve("mean_distance").values())}
+    for left_out in languages[1:]:
+        others = {code: own for code, own in gaussians(languages).items() if code != left_out}
+        alone = sweep_layers(make_store(tmp_path / left_out, others), metrics=metrics)
+        found = every.without(left_out)
+        pd.testing.assert_frame_equal(found.table.reset_index(drop=True), alone.table)
+        assert found.areas == alone.areas
+        assert found.mean_curve("mean_distance") == alone.mean_curve("mean_distance")
+        curves.add(tuple(found.mean_curve("mean_distance").values()))
+    assert len(curves) == len(languages)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_only_a_language_that_is_compared_can_be_left_out(store, language):
+    with pytest.raises(ShiftlensError, match=rf"'{language}' cannot be left out.* 'en' are es, fi"):
+        sweep_layers(store).without(language)
+
+
+def test_the_last_language_stays(tmp_path):
+    sweep = sweep_layers(make_store(tmp_path, gaussians(("en", "es"))))
+    with pytest.raises(ShiftlensError, match="one must stay"):
+        sweep.without("es")

@@ -1,6 +1,6 @@
 """The state of a view as a link, and back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -60,6 +60,12 @@ def read_link(search: str | None, views: Mapping[str, Fields]) -> tuple[str | No
         name = unknown[0][:40]
         raise ShiftlensError(f"the link has a setting {name!r} that this view does not have")
     return view, {key: fields[key](value) for key, value in given.items()}
+
+
+def asked_view(search: str | None, views: Collection[str]) -> str | None:
+    """The view that a link is to, whatever else is wrong with it; None where there is none."""
+    given = dict(parse_qsl((search or "")[:LONGEST_LINK].removeprefix("?")))
+    return given["view"] if given.get("view") in views else None
 
 
 def one_of(name: str, choices: Callable[[], Sequence[str]]) -> Check:

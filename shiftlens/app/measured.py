@@ -1,14 +1,11 @@
 """What a run measured of the model that is served: its states, its sweep, its sentences."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import pyarrow
 
 from shiftlens.app.worker import Job
 from shiftlens.collect import collect_states
@@ -16,6 +13,14 @@ from shiftlens.config import TrainConfig
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
+from shiftlens.run_files import (
+    CONFIG,
+    SENTENCES,
+    TABLE,
+    read_corpus,
+    read_sweep,
+    read_sweep_table,
+)
 from shiftlens.settings import read_settings
 from shiftlens.shift import LanguageVectors, Shift
 from shiftlens.store import STORE, ActivationStore
@@ -76,26 +81,20 @@ def open_run(run: Path, model: LanguageModel) -> Measured:
     """
     folder = _folder_of(run, model)
     store = ActivationStore.open(folder / STORE)
-    try:
-        facts = json.loads((run / "area.json").read_text(encoding="utf-8"))
-        area = facts.get("trained_area")
-        if area is None and facts["area"]:
-            area = [facts["area"]["start"], facts["area"]["stop"]]
-        dominant = str(facts["dominant"])
-        table = pd.read_csv(folder / "sweep.csv", keep_default_na=False, na_values=[""])
-        texts, texts_code = _texts(run, store)
-    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-        raise ShiftlensError(f"{run} is not a finished run ({error}); run it again") from error
+    table = read_sweep_table(folder / TABLE)
+    sweep, area = read_sweep(run, table)
+    texts = read_corpus(run, store).texts
     trained = Shift.load(run / "model") if folder.name == "after" and _has_shift(run) else None
     return Measured(
         store,
         table,
-        None if area is None else (int(area[0]), int(area[1])),
-        dominant,
+        area,
+        sweep.dominant,
         texts,
         f'store = sl.ActivationStore.open("{(folder / STORE).as_posix()}")\n'
-        f'table = pd.read_csv("{(folder / "sweep.csv").as_posix()}")',
-        texts_code,
+        f'table = pd.read_csv("{(folder / "sweep.csv").as_posix()}", '
+        'keep_default_na=False, na_values=[""])',
+        _texts_code(run),
         trained,
         f'shift = sl.Shift.load("{(run / "model").as_posix()}")',
         store.manifest["corpus"]["sha256"] == load_corpus("demo").sha256,
@@ -156,20 +155,9 @@ def _has_shift(run: Path) -> bool:
     return (run / "model" / "shift.json").exists()
 
 
-def _texts(run: Path, store: ActivationStore) -> tuple[Mapping[str, Sequence[str]], str]:
-    """The sentences, beside a sweep or where a training had them from, and how to read them."""
-    kept = run / "sentences.parquet"
-    if kept.exists():
-        table = pd.read_parquet(kept)
-        texts: dict[str, Any] = {code: table[code].tolist() for code in store.languages}
-        code = f'texts = pd.read_parquet("{kept.as_posix()}")'
-    else:
-        parallel = read_settings(run / "config.yaml", TrainConfig)["parallel"]
-        corpus = load_corpus(parallel, store.languages)
-        texts = dict(corpus.texts)
-        code = f'texts = sl.load_corpus("{parallel}").texts'
-        if corpus.sha256 != store.manifest["corpus"]["sha256"]:
-            raise ShiftlensError(f"{parallel} no longer holds the sentences that {run} read")
-    if any(len(side) != store.n_sentences for side in texts.values()):
-        raise ShiftlensError(f"{run}: the sentences are not as many as the states")
-    return texts, code
+def _texts_code(run: Path) -> str:
+    """The line of Python that reads the sentences, beside a sweep or where a training had them."""
+    if (run / SENTENCES).exists():
+        return f'texts = pd.read_parquet("{(run / SENTENCES).as_posix()}")'
+    parallel = read_settings(run / CONFIG, TrainConfig)["parallel"]
+    return f'texts = sl.load_corpus("{parallel}").texts'

@@ -5,9 +5,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from dash import Dash, Input, Output, dcc, html, no_update, set_props
+from dash import ClientsideFunction, Dash, Input, Output, dcc, html, no_update, set_props
 
-from shiftlens.app.links import read_link
+from shiftlens.app.links import asked_view, read_link
 from shiftlens.app.patch_view import PatchView
 from shiftlens.app.security import protect
 from shiftlens.app.session import Session
@@ -101,9 +101,16 @@ def _connect(app: Dash, views: dict[str, Any]) -> None:
             name, state = read_link(search, {key: view.fields for key, view in views.items()})
             message = ""
         except ShiftlensError as error:
-            name, state, message = None, {}, str(error)
+            name, state, message = asked_view(search, views), {}, str(error)
         chosen = name or next(iter(views))
         return [chosen, message, *(state if key == chosen else no_update for key in views)]
+
+    app.clientside_callback(
+        ClientsideFunction("shiftlens", "turn"),
+        Output("message", "title"),
+        Input("view", "value"),
+        prevent_initial_call=True,
+    )
 
     @app.callback(
         *(Output(f"{name}-panel", "style") for name in views),

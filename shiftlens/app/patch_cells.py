@@ -44,6 +44,14 @@ class Cell:
         return ".".join(str(n) for n in (self.layer, self.site, self.head) if n is not None)
 
 
+def has_cell(result: PatchResult, cell: Cell) -> bool:
+    """Whether a result holds the patch that a cell stands for."""
+    table = result.table[result.table["layer"] == cell.layer]
+    table = table[table["site"] == cell.site]
+    heads = table["head"]
+    return bool(heads.isna().any() if cell.head is None else (heads == cell.head).any())
+
+
 def drawn(result: PatchResult, head: int) -> dict[str, Any]:
     """What of a result is drawn: of heads one, or all of them at the last site.
 

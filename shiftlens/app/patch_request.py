@@ -23,6 +23,17 @@ from shiftlens.patching import (
     patched_answer,
 )
 
+BLANK = {
+    "clean": "",
+    "corrupt": "",
+    "answers": "",
+    "component": "resid",
+    "metric": "logit_difference",
+    "align": "auto",
+    "words": "",
+}
+"""The fields of the page before anything is chosen."""
+
 _IN_LANGUAGE = re.compile(r"([A-Za-z]{2,3}(?:-\w+)*):\s*(.+)")
 
 
@@ -131,6 +142,15 @@ def example_state(example: Example) -> dict[str, str]:
             cast("str | Sequence[tuple[str, str]]", example.align),
         )
     )
+
+
+def example_of(state: Mapping[str, Any], examples: Mapping[str, Example]) -> str | None:
+    """The title of the example that the fields of the page are of; None where they are of none."""
+    wanted = {**BLANK, **state}
+    for title, example in examples.items():
+        if {**BLANK, **example_state(example)} == {name: wanted[name] for name in BLANK}:
+            return title
+    return None
 
 
 def run_patch(session: Session, request: PatchRequest, job: Job) -> PatchResult:

@@ -7,12 +7,15 @@ import pandas as pd
 from dash import Dash, Input, Output, Patch, State, ctx, dcc, html, no_update
 
 from shiftlens.app.answer_card import answer_cards, summary
-from shiftlens.app.links import link, number, one_of, text
-from shiftlens.app.patch_cells import ALL_HEADS, Cell, cell_of, drawn, outline
+from shiftlens.app.links import link
+from shiftlens.app.patch_cells import ALL_HEADS, Cell, cell_of, drawn, has_cell, outline
+from shiftlens.app.patch_controls import FIELDS, HINT, patch_controls
 from shiftlens.app.patch_request import (
+    BLANK,
     PatchRequest,
     check_request,
     code,
+    example_of,
     example_state,
     link_state,
     run_answer,
@@ -20,24 +23,13 @@ from shiftlens.app.patch_request import (
 )
 from shiftlens.app.running import Runner, Work
 from shiftlens.app.session import Session
-from shiftlens.app.texts import LONGEST_ANSWER, LONGEST_TEXT, MOST_ANSWERS
-from shiftlens.app.widgets import (
-    choice,
-    connect_take_away,
-    field,
-    fit,
-    graph,
-    take_away,
-    text_area,
-)
+from shiftlens.app.texts import unknown_tokens
+from shiftlens.app.widgets import connect_take_away, fit, graph, take_away
 from shiftlens.errors import ShiftlensError
-from shiftlens.patching import ALIGNMENTS, COMPONENTS, EXAMPLES, METRICS, PatchResult
-from shiftlens.patching.components import n_heads
+from shiftlens.patching import ALIGNMENTS, EXAMPLES, PatchResult
 from shiftlens.plots import patch_heatmap_interactive
 
 CANNOT = "this model does not write text; give a causal language model"
-TYPED = ("clean", "corrupt", "answers", "component", "metric", "align", "words")
-_LIST = MOST_ANSWERS * (LONGEST_ANSWER + 1)
 
 
 class PatchView:
@@ -55,74 +47,31 @@ class PatchView:
         self.runner = Runner("patch", session.worker)
         self.clicks = Runner("click", session.worker)
         self.examples = EXAMPLES if session.counts else {}
-        self.fields = {
-            "clean": text("the clean text", LONGEST_TEXT),
-            "corrupt": text("the corrupt text", LONGEST_TEXT),
-            "answers": text("the list of answers", _LIST),
-            "component": one_of("component", lambda: list(COMPONENTS)),
-            "metric": one_of("metric", lambda: list(METRICS)),
-            "align": one_of("alignment", lambda: list(ALIGNMENTS)),
-            "words": text("the list of word pairs", _LIST),
-            "head": number("head", 0, 10_000, int),
-            "cell": lambda value: str(Cell.read(value)),
-        }
+        self.fields = FIELDS
 
     def layout(self) -> list[Any]:
         """The view's parts."""
-        stores = [dcc.Store(id=f"patch-{name}") for name in ("restore", "go", "cell")]
+        stores = [dcc.Store(id=f"patch-{name}") for name in ("restore", "go", "cell", "seen")]
         if not self.session.can_generate:
             return [*stores, html.P(CANNOT, className="lacking")]
+        figure = graph("patch-figure", doubleClick=False)
         results = [
-            self.runner.layout(),
-            html.P(id="patch-shows", className="summary"),
-            html.P(id="patch-summary", className="summary"),
-            html.Div(graph("patch-figure"), className="card", id="patch-drawn", hidden=True),
-            self.clicks.layout(),
-            html.Div(id="patch-answer", className="answer-row"),
-            take_away("patch", {"patch-figure": "Figure"}),
+            self.runner.layout(hint="" if self.examples else HINT),
+            self.runner.held(
+                html.P(id="patch-shows", className="summary"),
+                html.P(id="patch-summary", className="summary"),
+                html.P(id="patch-unknown", className="warning"),
+                html.Div(figure, className="card", id="patch-drawn", hidden=True),
+                self.clicks.layout(),
+                self.clicks.held(html.Div(id="patch-answer", className="answer-row")),
+                take_away("patch", {"patch-figure": "Figure"}),
+            ),
         ]
+        controls = patch_controls(self.session.model, self.examples)
         return [
             *stores,
-            html.Aside(self._controls(), className="controls"),
+            html.Aside(controls, className="controls"),
             html.Div(results, className="results"),
-        ]
-
-    def _controls(self) -> list[Any]:
-        heads = {ALL_HEADS: "all, at the last site"}
-        heads |= {head: f"head {head}" for head in range(n_heads(self.session.model))}
-        options = [{"label": name, "value": str(head)} for head, name in heads.items()]
-        ready = [field("Example", choice("patch-example", list(self.examples)))]
-        if not self.examples:
-            ready = [html.Div(choice("patch-example", []), hidden=True)]
-        metrics = {name: metric.words for name, metric in METRICS.items()}
-        return [
-            html.P(
-                "The clean text's states are put into the corrupt text's run, one place at a "
-                "time: where the answer changes, it was made."
-            ),
-            *ready,
-            field("Clean text", text_area("patch-clean", 2, "the clean text")),
-            field("Corrupt text", text_area("patch-corrupt", 2, "the corrupt text")),
-            field(
-                "Answers",
-                text_area("patch-answers", 2, "answers, one a line"),
-                hint="one a line, the right one first; or each after its language, as in fi: yksi",
-            ),
-            field("Patch the", choice("patch-component", COMPONENTS, "resid")),
-            field("Heads", choice("patch-head", options, str(ALL_HEADS)), id="patch-heads"),
-            field("Measure the", choice("patch-metric", metrics, "logit_difference")),
-            field(
-                "Align by",
-                choice("patch-align", {name: name for name in ALIGNMENTS}, "auto"),
-                html.Span(id="patch-align-hint", className="hint"),
-            ),
-            field(
-                "Word pairs",
-                text_area("patch-words", 2, "pairs of words, one a line"),
-                hint="one a line: clean word = corrupt word",
-                id="patch-pairs",
-            ),
-            html.Button("Run", id="patch-run"),
         ]
 
     def connect(self, app: Dash) -> None:
@@ -138,37 +87,36 @@ class PatchView:
 
     def _connect_typing(self, app: Dash) -> None:
         @app.callback(
-            *(Output(f"patch-{name}", "value") for name in (*TYPED, "head")),
+            *(Output(f"patch-{name}", "value") for name in (*BLANK, "head")),
             Output("patch-cell", "data"),
             Output("patch-example", "value"),
-            Output("patch-shows", "children"),
             Output("patch-go", "data"),
             Input("patch-restore", "data"),
             Input("patch-example", "value"),
             Input("view", "value"),
+            *(Input(f"patch-{name}", "value") for name in BLANK),
             State(self.runner.asked, "data"),
             prevent_initial_call=True,
         )
-        def fill(restored: Any, example: str | None, view: str, asked: Any) -> list[Any]:
+        def fill(restored: Any, example: str | None, view: str, *values: Any) -> list[Any]:
+            *typed, asked = values
             causes = ctx.triggered_prop_ids.keys()
-            state: dict[str, Any] = {}
-            chosen = None
-            if "patch-restore.data" in causes and "clean" in (restored or {}):
-                state = restored
-            elif "patch-example.value" in causes or (view == "patch" and not asked):
-                chosen = example or next(iter(self.examples), None)
-                state = (
-                    example_state(self.examples[chosen])
-                    if chosen and chosen in self.examples
-                    else {}
-                )
+            first = next(iter(self.examples), None)
+            if "patch-example.value" in causes:
+                state = self._example(example)
+            elif restored and "patch-restore.data" in causes:
+                state = {**self._example(None if "clean" in restored else first), **restored}
+            elif first and causes & {"view.value", "patch-restore.data"} and not asked:
+                state = self._example(first) if view == "patch" else {}
+            else:
+                state = {}
             if not state:
-                return [no_update] * (len(TYPED) + 5)
-            defaults = {"answers": "", "words": ""}
-            values = [{**defaults, **state}.get(name, no_update) for name in TYPED]
-            head = str(state.get("head", ALL_HEADS))
-            shows = self.examples[chosen].shows if chosen and self.session.is_demo else ""
-            return [*values, head, state.get("cell"), chosen, shows, time_ns()]
+                title = example_of(dict(zip(BLANK, typed, strict=True)), self.examples)
+                return [*[no_update] * (len(BLANK) + 2), title, no_update]
+            fields = [{**BLANK, **state}[name] for name in BLANK]
+            title = example_of(state, self.examples)
+            go = time_ns() if "clean" in state else no_update
+            return [*fields, str(state.get("head", ALL_HEADS)), state.get("cell"), title, go]
 
         @app.callback(
             Output("patch-heads", "hidden"),
@@ -185,7 +133,7 @@ class PatchView:
             Output(self.runner.asked, "data"),
             Input("patch-run", "n_clicks"),
             Input("patch-go", "data"),
-            *(State(f"patch-{name}", "value") for name in TYPED),
+            *(State(f"patch-{name}", "value") for name in BLANK),
             State(self.runner.asked, "data"),
             prevent_initial_call=True,
         )
@@ -197,17 +145,23 @@ class PatchView:
 
         @app.callback(
             Output("patch-cell", "data", allow_duplicate=True),
+            Output("patch-figure", "clickData"),
             Input("patch-figure", "clickData"),
+            Input(self.runner.done, "data"),
             State("patch-head", "value"),
-            State(self.runner.done, "data"),
+            State("patch-cell", "data"),
             prevent_initial_call=True,
         )
-        def click(clicked: Any, head: str, done: str | None) -> Any:
+        def choose(clicked: Any, done: str | None, head: str, cell: str | None) -> Any:
             found = self.runner.result(done)
             point = (clicked or {}).get("points", [{}])[0]
-            if found is None or "x" not in point:
-                return no_update
-            return str(cell_of(point, found[1], drawn(found[1], int(head))))
+            if found is None and point:
+                self.runner.lost()
+            elif found is not None and "x" in point:
+                return str(cell_of(point, found[1], drawn(found[1], int(head)))), None
+            elif found is not None and cell and not has_cell(found[1], Cell.read(cell)):
+                return None, None
+            return no_update, None
 
         @app.callback(
             Output(self.clicks.asked, "data"),
@@ -219,58 +173,77 @@ class PatchView:
         def ask_cell(cell: str | None, done: str | None, asked: dict[str, Any] | None) -> Any:
             found = self.runner.result(done)
             if cell is None or found is None:
-                return no_update
-            return self.clicks.ask(asked, lambda: self._answer(found[0], found[1], cell))
+                return self.clicks.wait(asked)
+            return self.clicks.ask(asked, lambda: self._answer(done, found[0], found[1], cell))
 
     def _connect_showing(self, app: Dash) -> None:
         @app.callback(
             Output("patch-figure", "figure"),
+            Output("patch-shows", "children"),
             Output("patch-summary", "children"),
+            Output("patch-unknown", "children"),
             Output("patch-drawn", "hidden"),
             Output("patch-take", "hidden"),
             Output("patch-link", "href"),
             Output("patch-code", "children"),
+            Output("patch-seen", "data"),
             Input(self.runner.done, "data"),
             Input("patch-head", "value"),
             Input("patch-cell", "data"),
+            State("patch-seen", "data"),
             prevent_initial_call=True,
         )
-        def draw(done: str | None, head: str, cell: str | None) -> Any:
+        def draw(done: str | None, head: str, cell: str | None, seen: list[str] | None) -> Any:
             found = self.runner.result(done)
             if found is None:
-                return (no_update,) * 6
+                if done:
+                    self.runner.lost()
+                return (no_update,) * 9
             request, result = found
             place = Cell.read(cell) if cell else None
             options = drawn(result, int(head))
             marks = outline(place, result, options)
-            if ctx.triggered_prop_ids.keys() == {"patch-cell.data"}:
+            if seen == [done, head]:
                 figure: Any = Patch()
                 figure["layout"]["shapes"] = marks
             else:
                 figure = patch_heatmap_interactive(result, **options)
-                fit(figure).update_layout(shapes=marks)
+                fit(figure).update_layout(shapes=marks, dragmode=False)
             state = {**link_state(request), "head": options.get("head"), "cell": cell}
+            title = example_of(link_state(request), self.examples)
+            shows = self.examples[title].shows if title and self.session.is_demo else ""
+            unknown = unknown_tokens(self.session.model, request.clean, request.corrupt)
             python = code(self.session, request, options, place)
-            return figure, summary(result), False, False, link("patch", state), python
+            words = (shows, summary(result), unknown)
+            return figure, *words, False, False, link("patch", state), python, [done, head]
 
         @app.callback(
             Output("patch-answer", "children"),
             Input(self.clicks.done, "data"),
+            Input("patch-cell", "data"),
+            Input(self.runner.done, "data"),
             prevent_initial_call=True,
         )
-        def answer(done: str | None) -> Any:
-            found = self.clicks.result(done)
-            return no_update if found is None else answer_cards(*found)
+        def answer(answered: str | None, cell: str | None, done: str | None) -> Any:
+            found = self.clicks.result(answered)
+            if found is None or cell is None or found[0] != done:
+                return []
+            return answer_cards(*found[1:])
+
+    def _example(self, title: str | None) -> dict[str, Any]:
+        return example_state(self.examples[title]) if title else {}
 
     def _patch(self, *typed: Any) -> Work:
         request = check_request(*typed)
         return lambda job: (request, run_patch(self.session, request, job))
 
-    def _answer(self, request: PatchRequest, result: PatchResult, cell: str) -> Work:
+    def _answer(
+        self, done: str | None, request: PatchRequest, result: PatchResult, cell: str
+    ) -> Work:
         place = Cell.read(cell)
-        if place.site >= len(result.sites):
-            raise ShiftlensError(f"there is no site {place.site} in these texts; click a cell")
-        return lambda job: (request, run_answer(self.session, request, place, job))
+        if not has_cell(result, place):
+            raise ShiftlensError(f"this patching has no cell {cell}; click one")
+        return lambda job: (done, request, run_answer(self.session, request, place, job))
 
     def _table(self, done: str | None) -> pd.DataFrame | None:
         found = self.runner.result(done)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
 
 from shiftlens.app.worker import Job, Worker
 from shiftlens.errors import ShiftlensError
@@ -35,21 +35,34 @@ class Runner:
         self.worker = worker
         self.asked = f"{name}-asked"
         self.done = f"{name}-done"
+        self.again = f"{name}-again"
+        self.holder = f"{name}-held"
 
-    def layout(self) -> html.Div:
-        """The parts on the page; nothing shows while there is nothing to say."""
+    def layout(self, hint: str = "", again: bool = False) -> html.Div:
+        """The parts on the page.
+
+        Args:
+            hint: What to say before anything was asked.
+            again: Whether there is a button, :attr:`again`, that shows when there is no result.
+        """
         return html.Div(
             [
                 dcc.Store(id=self.asked),
                 dcc.Store(id=self.done),
                 dcc.Interval(id=f"{self.name}-tick", interval=TICK, disabled=True),
                 html.Div(html.Div(id=f"{self.name}-bar"), className="bar"),
-                html.Span(id=f"{self.name}-step", role="status"),
-                html.Button("Cancel", id=f"{self.name}-cancel", className="quiet"),
+                html.Span(hint, id=f"{self.name}-step", role="status"),
+                html.Button("Cancel", id=f"{self.name}-cancel", className="quiet cancel"),
+                *([html.Button("Run again", id=self.again, className="again")] if again else []),
             ],
             id=f"{self.name}-status",
-            className="status idle",
+            className="status hinted" if hint else "status idle",
         )
+
+    def held(self, *parts: Any) -> html.Div:
+        """Parts that show a result; they are dimmed while it is of an earlier request."""
+        note = html.P("of the earlier request", className="note")
+        return html.Div([note, *parts], id=self.holder, className="held")
 
     def ask(self, previous: dict[str, Any] | None, prepare: Callable[[], Work]) -> dict[str, Any]:
         """Put a job in the line, in place of the one that was asked before.
@@ -69,6 +82,29 @@ class Runner:
         except ShiftlensError as error:
             return {"refused": str(error)}
 
+    def wait(self, previous: dict[str, Any] | None, hint: str = "") -> dict[str, Any] | None:
+        """Stop what was asked before, and ask for nothing.
+
+        Args:
+            previous: What was in the store.
+            hint: What is still missing.
+
+        Returns:
+            For the store.
+        """
+        if previous:
+            self.worker.cancel(previous.get("job"))
+        return {"hint": hint} if hint else None
+
+    def lost(self) -> None:
+        """Say on the page that a result is no longer kept; for a callback that misses it."""
+        set_props(self.asked, {"data": {"refused": GONE}})
+
+    def stopped(self, asked: dict[str, Any] | None) -> bool:
+        """Whether what was asked ended without a result."""
+        job = self.worker.get((asked or {}).get("job"))
+        return job is None or job.cancelled or job.state == "failed"
+
     def result(self, done: str | None) -> Any:
         """What a job found; None where it is no longer kept."""
         job = self.worker.get(done)
@@ -84,6 +120,7 @@ class Runner:
             Output(f"{name}-bar", "style"),
             Output(f"{name}-tick", "disabled"),
             Output(self.done, "data"),
+            Output(self.holder, "className"),
             Input(self.asked, "data"),
             Input(f"{name}-tick", "n_intervals"),
             State(self.done, "data"),
@@ -96,7 +133,8 @@ class Runner:
             width = {"width": f"{100 * share:.0f}%"} if share is not None else {}
             mode = state if share is not None or over else f"{state} unknown"
             fresh = finished if finished and finished != done else no_update
-            return f"status {mode}", words, width, over, fresh
+            held = "held earlier" if done and state not in ("done", "idle") else "held"
+            return f"status {mode}", words, width, over, fresh, held
 
         @app.callback(
             Output(f"{name}-cancel", "disabled"),
@@ -113,6 +151,8 @@ class Runner:
         """State, words and share done of what was asked."""
         if not asked:
             return "idle", "", None
+        if "hint" in asked:
+            return "hinted", str(asked["hint"]), None
         if "refused" in asked:
             return "refused", str(asked["refused"]), None
         job = self.worker.get(asked.get("job"))

@@ -5,21 +5,21 @@ from typing import Any
 import pandas as pd
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
+from shiftlens.app.answer_table import answer_table
 from shiftlens.app.links import link, number, one_of, text
 from shiftlens.app.ready import OWN, ready_prompts
 from shiftlens.app.running import Runner, Work
 from shiftlens.app.session import Session
 from shiftlens.app.shift_request import (
     STRONGEST,
-    ShiftRequest,
     check_request,
     code,
     compare,
     default_area,
     too_shallow,
 )
-from shiftlens.app.shifted import ShiftComparison, shift_figure
-from shiftlens.app.texts import LONGEST_TEXT
+from shiftlens.app.shifted import shift_figure
+from shiftlens.app.texts import LONGEST_TEXT, unknown_tokens
 from shiftlens.app.widgets import (
     choice,
     connect_take_away,
@@ -27,7 +27,6 @@ from shiftlens.app.widgets import (
     fit,
     graph,
     layer_marks,
-    spoken,
     take_away,
     text_area,
 )
@@ -35,6 +34,7 @@ from shiftlens.languages import language_name
 
 CANNOT = "this model does not write text; give a causal language model"
 SHALLOW = "this model has fewer than 3 blocks: there are no two layers to shift between"
+TYPE = "Type a prompt, choose the language it is in, and press Answer it."
 CONTROLS = ("item", "language", "text", "area", "strength")
 
 
@@ -97,10 +97,13 @@ class ShiftView:
             field("Strength", dcc.Slider(0, STRONGEST, 0.05, strengths, 1, id="shift-strength")),
         ]
         results = [
-            self.runner.layout(),
-            html.Div(id="shift-answers", className="card"),
-            html.Div(graph("shift-figure"), className="card", id="shift-drawn", hidden=True),
-            take_away("shift", {"shift-figure": "Figure"}),
+            self.runner.layout(again=True),
+            self.runner.held(
+                html.P(id="shift-unknown", className="warning"),
+                html.Div(id="shift-answers", className="card"),
+                html.Div(graph("shift-figure"), className="card", id="shift-drawn", hidden=True),
+                take_away("shift", {"shift-figure": "Figure"}),
+            ),
         ]
         return [
             dcc.Store(id="shift-restore"),
@@ -142,6 +145,7 @@ class ShiftView:
             Output(self.runner.asked, "data"),
             Input("view", "value"),
             Input("shift-run", "n_clicks"),
+            Input(self.runner.again, "n_clicks"),
             Input("shift-item", "value"),
             Input("shift-language", "value"),
             Input("shift-area", "value"),
@@ -150,19 +154,21 @@ class ShiftView:
             State(self.runner.asked, "data"),
             prevent_initial_call=True,
         )
-        def ask(view: str, _: int, *values: Any) -> Any:
+        def ask(view: str, _: int, again: int, *values: Any) -> Any:
             item, language, area, strength, typed, asked = values
             causes = ctx.triggered_prop_ids.keys()
-            waits = item == OWN and not (typed or "").strip() and "shift-run.n_clicks" not in causes
-            same = item != OWN and causes == {"shift-language.value"}
-            if view != "shift" or waits or (asked and (same or causes == {"view.value"})):
+            same = causes <= {"view.value"} | ({"shift-language.value"} if item != OWN else set())
+            if view != "shift" or (same and not self.runner.stopped(asked)):
                 return no_update
+            if item == OWN and not (typed or "").strip() and "shift-run.n_clicks" not in causes:
+                return self.runner.wait(asked, TYPE)
             return self.runner.ask(
                 asked, lambda: self._compare(item, language, typed, area, strength)
             )
 
     def _connect_showing(self, app: Dash) -> None:
         @app.callback(
+            Output("shift-unknown", "children"),
             Output("shift-answers", "children"),
             Output("shift-figure", "figure"),
             Output("shift-figure", "style"),
@@ -177,8 +183,9 @@ class ShiftView:
         def show(done: str | None, language: str) -> Any:
             found = self.runner.result(done)
             if found is None:
-                return (no_update,) * 7
+                return (no_update,) * 8
             request, comparison = found
+            unknown = unknown_tokens(self.session.model, *request.prompts.values())
             looked_at = language if language in request.prompts else request.language
             figure = fit(shift_figure(comparison, looked_at))
             a, b = request.area
@@ -187,7 +194,8 @@ class ShiftView:
             python = code(self.session, request, looked_at)
             answers = answer_table(request, comparison)
             tall = {"height": figure.layout.height}
-            return answers, figure, tall, False, False, link("shift", state), python
+            href = link("shift", state)
+            return unknown, answers, figure, tall, False, False, href, python
 
     def _items(self) -> dict[str, str]:
         """The menu of prompts."""
@@ -204,39 +212,3 @@ class ShiftView:
     def _table(self, done: str | None) -> pd.DataFrame | None:
         found = self.runner.result(done)
         return None if found is None else found[1].table
-
-
-def answer_table(request: ShiftRequest, comparison: ShiftComparison) -> list[Any]:
-    """The answers side by side, one row a language; right ones are marked where that is known."""
-    a, b = request.area
-    columns = ["", "prompt", "without", f"with the shift, layers {a}–{b}, × {request.strength:g}"]
-    rows = []
-    for row in comparison.table.to_dict("records"):
-        language = str(row["language"])
-        changed = row["answer"] != row["shifted_answer"]
-        cells = [
-            html.Th(language_name(language), scope="row"),
-            html.Td(spoken(row["prompt"], language), className="prompt"),
-            _answer(row["answer"], row["expected"], language, False),
-            _answer(row["shifted_answer"], row["expected"], language, changed),
-        ]
-        rows.append(html.Tr(cells))
-    head = html.Thead(html.Tr([html.Th(name, scope="col") for name in columns]))
-    parts: list[Any] = [html.Table([head, html.Tbody(rows)], className="answers")]
-    if request.expected:
-        right = [
-            int((comparison.table[column] == comparison.table["expected"]).sum())
-            for column in ("answer", "shifted_answer")
-        ]
-        words = f"right without the shift: {right[0]} of {len(rows)}; with it: {right[1]}"
-        parts.insert(0, html.P(words, className="summary"))
-    return parts
-
-
-def _answer(answer: str, expected: str, language: str, changed: bool) -> html.Td:
-    mark = [] if not expected else [html.Span("✓" if answer == expected else "✗")]
-    look = " ".join(
-        ["answer", *(["changed"] if changed else []), *(["right"] if answer == expected else [])]
-    )
-    shown = spoken(answer, language) if answer else html.Em("nothing")
-    return html.Td([*mark, shown], className=look)

@@ -3,14 +3,13 @@
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from shiftlens.app.links import link, number, one_of
 from shiftlens.app.measured import Measured
-from shiftlens.app.projections import LEGEND, layer_geometry, project_layers
 from shiftlens.app.running import Runner, Work
 from shiftlens.app.session import Session
+from shiftlens.app.sweep_figures import code, curves_figure, translations
 from shiftlens.app.widgets import (
     choice,
     connect_take_away,
@@ -18,15 +17,13 @@ from shiftlens.app.widgets import (
     fit,
     graph,
     layer_marks,
-    spoken,
     take_away,
 )
 from shiftlens.app.worker import Job
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import METRICS
-from shiftlens.languages import language_name
-from shiftlens.plots import layer_distance_interactive, metric_label
-from shiftlens.plots.style import language_style
+from shiftlens.plots import layer_geometry, metric_label
+from shiftlens.projections import project_layers
 
 PROJECTED = {"pca": "PCA", "lda": "LDA (languages as classes)"}
 HINT = (
@@ -72,20 +69,25 @@ class SweepView:
             field(
                 "Layer", dcc.Slider(0, last, 1, layer_marks(0, last), last // 2, id="sweep-layer")
             ),
-            field("Distance", choice("sweep-metric", [])),
+            field("Distance", choice("sweep-metric", [], blank="not measured yet")),
             field("Axes of the plane", choice("sweep-axes", PROJECTED, "pca"), hint=HINT),
             html.Div(id="sweep-sentence", className="sentence"),
         ]
         results = [
-            self.runner.layout(),
-            html.Div(
-                [
-                    html.Div(graph("sweep-curves"), className="card"),
-                    html.Div(graph("sweep-plane"), className="card"),
-                ],
-                className="pair",
+            self.runner.layout(again=True),
+            html.P(id="sweep-lacks", className="warning"),
+            self.runner.held(
+                html.Div(
+                    [
+                        html.Div(graph("sweep-curves"), className="card"),
+                        html.Div(graph("sweep-plane"), className="card"),
+                    ],
+                    className="pair",
+                    id="sweep-drawn",
+                    hidden=True,
+                ),
+                take_away("sweep", {"sweep-curves": "Curves", "sweep-plane": "Plane"}),
             ),
-            take_away("sweep", {"sweep-curves": "Curves", "sweep-plane": "Plane"}),
         ]
         return [
             dcc.Store(id="sweep-restore"),
@@ -134,11 +136,13 @@ class SweepView:
             Output(self.runner.asked, "data"),
             Input("view", "value"),
             Input("sweep-axes", "value"),
+            Input(self.runner.again, "n_clicks"),
             State(self.runner.asked, "data"),
             prevent_initial_call=True,
         )
-        def ask(view: str, axes: str, asked: dict[str, Any] | None) -> Any:
-            if view != "sweep" or (asked and "sweep-axes.value" not in ctx.triggered_prop_ids):
+        def ask(view: str, axes: str, again: int, asked: dict[str, Any] | None) -> Any:
+            opened = ctx.triggered_prop_ids.keys() == {"view.value"}
+            if view != "sweep" or (opened and not self.runner.stopped(asked)):
                 return no_update
             return self.runner.ask(asked, lambda: self._project(axes))
 
@@ -146,6 +150,8 @@ class SweepView:
         @app.callback(
             Output("sweep-metric", "options"),
             Output("sweep-metric", "value"),
+            Output("sweep-lacks", "children"),
+            Output("sweep-drawn", "hidden"),
             Output("sweep-take", "hidden"),
             Input(self.runner.done, "data"),
             State("sweep-metric", "value"),
@@ -154,9 +160,15 @@ class SweepView:
         )
         def offer(_: str, metric: str | None, restored: dict[str, Any] | None) -> tuple[Any, ...]:
             there = list(self._measured().table["metric"].unique())
-            wanted = metric or (restored or {}).get("metric")
+            wanted = metric or (restored or {}).get("metric") or there[0]
             labels = {name: metric_label(name).words.replace("\n", " ") for name in there}
-            return labels, wanted if wanted in there else there[0], False
+            if wanted in there:
+                return labels, wanted, "", False, False
+            lacks = (
+                f"the link asks for {wanted}, which this sweep did not measure; to have it, "
+                f"sweep again with --metric {wanted}"
+            )
+            return labels, there[0], lacks, False, False
 
         @app.callback(
             Output("sweep-curves", "figure"),
@@ -179,6 +191,8 @@ class SweepView:
         )
         def plane(done: str, layer: int, metric: str | None, sentence: int | None) -> Any:
             axes = self.runner.result(done)
+            if axes is None and done:
+                self.runner.lost()
             if axes is None or metric is None:
                 return no_update, no_update, no_update
             measured, row = self._measured(), None if sentence is None else sentence - 1
@@ -190,7 +204,8 @@ class SweepView:
                     )
                 )
             state = {"metric": metric, "axes": axes, "layer": layer, "sentence": sentence}
-            return figure, link("sweep", state), self._code(metric, axes, layer, row)
+            python = code(self.session, measured, metric, axes, layer, row)
+            return figure, link("sweep", state), python
 
     def _connect_reading(self, app: Dash) -> None:
         @app.callback(
@@ -203,15 +218,7 @@ class SweepView:
             measured = self.session.known
             if measured is None or number is None:
                 return html.P("Hover over a point to read its sentence.", className="hint")
-            if not 0 < number <= measured.store.n_sentences:
-                return html.P(f"there is no sentence {number}", className="hint")
-            lines: list[Any] = [html.H2(f"Sentence {number}")]
-            for code in self.session.languages:
-                mark = html.I(style={"background": language_style(code).colour})
-                name = html.Span([mark, language_name(code)], className="language")
-                text = spoken(measured.texts[code][number - 1], code)
-                lines.append(html.Div([name, text], className="translation"))
-            return lines
+            return translations(self.session, measured, number)
 
     def _measured(self) -> Measured:
         if self.session.known is None:
@@ -226,38 +233,10 @@ class SweepView:
             measured = self.session.measured(job)
             if axes not in self._projections:
                 job.begin("fitting the axes")
-                self._projections[axes] = project_layers(measured.store, axes, job.report)
+                self._projections[axes] = project_layers(measured.store, axes, report=job.report)
             return axes
 
         return work
 
     def _table(self, done: str | None) -> pd.DataFrame:
         return self._measured().table
-
-    def _code(self, metric: str, axes: str, layer: int, row: int | None) -> str:
-        """The lines of Python that draw both figures."""
-        measured = self._measured()
-        ring = "" if row is None else f", sentence={row}"
-        return f"""import pandas as pd
-import shiftlens as sl
-from shiftlens.app import layer_geometry, project_layers
-from shiftlens.plots import layer_distance_interactive
-
-{self.session.load_code}
-{measured.code}
-layer_distance_interactive(table, {measured.area}, "{measured.dominant}", "{metric}").show()
-
-{measured.texts_code}
-points = project_layers(store, "{axes}")
-layer_geometry(points, {layer}, texts, "{measured.dominant}"{ring}).show()"""
-
-
-def curves_figure(measured: Measured, metric: str, layer: int) -> go.Figure:
-    """The curves of one metric, with a line at the layer that is chosen."""
-    table = measured.table[measured.table["metric"] == metric]
-    title = metric_label(metric).words.replace("\n", " ").capitalize()
-    figure = layer_distance_interactive(table, measured.area, measured.dominant, metric, title)
-    figure.layout.updatemenus = ()
-    fit(figure).update_layout(uirevision=metric, legend=LEGEND)
-    figure.add_vline(layer, line={"color": "#0072B2", "width": 1.5, "dash": "dot"})
-    return figure

@@ -1,8 +1,10 @@
 """What people may type: bounded, and without characters that do not show."""
 
 import unicodedata
+from textwrap import shorten
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.models import LanguageModel
 
 LONGEST_TEXT = 400
 LONGEST_ANSWER = 60
@@ -39,6 +41,19 @@ def typed_text(text: object, name: str, longest: int = LONGEST_TEXT) -> str:
                 "remove it"
             )
     return kept
+
+
+def unknown_tokens(model: LanguageModel, *texts: str) -> str:
+    """Say which text the tokenizer mostly does not know; empty where it knows them all."""
+    unknown = model.tokenizer.unk_token_id
+    for text in texts:
+        ids = model.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        if 2 * ids.count(unknown) > len(ids):
+            return (
+                f"“{shorten(text, 40, placeholder='…')}”: {ids.count(unknown)} of its {len(ids)} "
+                "tokens are unknown to this model's tokenizer, which reads them all as the same"
+            )
+    return ""
 
 
 def typed_lines(text: object, name: str) -> list[str]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
 
+from shiftlens.app.running import GONE
 from shiftlens.plots.labels import layer_step
 from shiftlens.plots.save import PAGE_CONFIG, save_html
 
@@ -33,9 +34,11 @@ def text_area(id: str, rows: int, label: str) -> dcc.Textarea:
     )
 
 
-def choice(id: str, options: Any, value: Any = None) -> dcc.Dropdown:
-    """A menu of which one entry is always chosen."""
-    return dcc.Dropdown(id=id, options=options, value=value, clearable=False, searchable=False)
+def choice(id: str, options: Any, value: Any = None, blank: str = "") -> dcc.Dropdown:
+    """A menu of which one entry is chosen; while there is none, ``blank`` stands there."""
+    return dcc.Dropdown(
+        id=id, options=options, value=value, clearable=False, searchable=False, placeholder=blank
+    )
 
 
 def layer_marks(first: int, last: int) -> dict[int, str]:
@@ -43,10 +46,16 @@ def layer_marks(first: int, last: int) -> dict[int, str]:
     return {layer: str(layer) for layer in range(first, last + 1, layer_step(2 * last))}
 
 
-def graph(id: str) -> dcc.Graph:
-    """A figure that fills its card."""
+def graph(id: str, **config: Any) -> dcc.Graph:
+    """A figure that fills its card.
+
+    Args:
+        id: Its id.
+        config: What plotly is to do otherwise than in the other figures.
+    """
     style = {"height": "clamp(470px, 32vw, 620px)"}
-    return dcc.Graph(id=id, config=GRAPH_CONFIG, figure=empty_figure(), style=style)
+    merged: Any = {**GRAPH_CONFIG, **config}
+    return dcc.Graph(id=id, config=merged, figure=empty_figure(), style=style)
 
 
 def empty_figure() -> go.Figure:
@@ -136,6 +145,7 @@ def connect_take_away(
     def download(_: int, done: str | None) -> Any:
         rows = table(done)
         if rows is None:
+            set_props(f"{view}-asked", {"data": {"refused": GONE}})
             return no_update
         name = f"shiftlens_{view}.csv"
         return {"content": rows.to_csv(index=False), "filename": name, "type": "text/csv"}

@@ -12,6 +12,7 @@ from shiftlens.patching.alignment import Align, Site, find_sites
 from shiftlens.patching.components import heads_of, layers_of, n_heads, whole_numbers
 from shiftlens.patching.engine import Patch, Patcher
 from shiftlens.patching.prompts import read_pair, token_text
+from shiftlens.patching.subspace import Subspace, check_mapping, check_subspace
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def patched_answer(
     component: str = "resid",
     head: int | None = None,
     align: Align = "auto",
+    subspace: Subspace | None = None,
+    part: str = "whole",
     top: int = 5,
     max_new_tokens: int = 8,
 ) -> PatchedAnswer:
@@ -74,6 +77,8 @@ def patched_answer(
         component: A key of :data:`COMPONENTS`.
         head: Which head (from 0), where the component is ``head``.
         align: As :func:`patch`.
+        subspace: As :func:`patch`.
+        part: As :func:`patch`.
         top: How many of the most probable tokens to return.
         max_new_tokens: Longest continuation.
 
@@ -97,7 +102,9 @@ def patched_answer(
         if number < 1:
             raise ShiftlensError(f"{name} is {number}; give 1 or more")
     patch = Patch(layer, sites[site], head)
-    patcher = Patcher(model, pair[0].ids, pair[1].ids, component, [layer], {})
+    check_mapping(subspace)
+    bases = check_subspace(model, component, [layer], subspace, part)
+    patcher = Patcher(model, pair[0].ids, pair[1].ids, component, [layer], bases, part)
     own, unpatched, patched = (
         _continue(patcher, *run, top, max_new_tokens)
         for run in (

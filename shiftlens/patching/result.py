@@ -87,7 +87,7 @@ class PatchResult:
             ShiftlensError: No such column, head or site.
         """
         if column not in self.table:
-            known = ", ".join(self.table)
+            known = ", ".join(map(str, self.table))
             raise ShiftlensError(f"the table has no column {column!r}; choose one of {known}")
         table, columns = self.table, "site"
         if self.component == "head" and head is not None:

@@ -1,8 +1,7 @@
 """Patch every layer and site of a pair of texts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,12 +24,12 @@ from shiftlens.patching.prompts import (
     token_text,
 )
 from shiftlens.patching.result import PatchResult
+from shiftlens.patching.subspace import Subspace, check_mapping, check_subspace
 
 COLUMNS = [
     *("component", "layer", "head", "site", "label", "positions", "clean_positions", "token"),
     *("clean_token", "metric", "value", "effect", "answer", "top"),
 ]
-PARTS = ("whole", "inside", "outside")
 SAME = 1e-6
 
 
@@ -48,7 +47,7 @@ def patch(
     metric: str = "logit_difference",
     align: Align = "auto",
     layers: Sequence[int] | None = None,
-    subspace: Mapping[int, Any] | None = None,
+    subspace: Subspace | None = None,
     part: str = "whole",
     max_rows: int = 48,
     progress: Callable[[int, int], None] | None = None,
@@ -98,10 +97,9 @@ def patch(
     sites = find_sites(*pair, align)
     tokens = first_tokens(model, corrupt, answers)
     measure = check_metric(metric, len(tokens))
-    if not isinstance(subspace, Mapping | None):
-        raise ShiftlensError("a subspace is a mapping from layers to bases, such as {3: basis}")
+    check_mapping(subspace)
     chosen = layers_of(model, component, subspace if layers is None else layers)
-    bases = _bases(model, component, chosen, subspace, part)
+    bases = check_subspace(model, component, chosen, subspace, part)
     patches = [
         Patch(layer, site, head)
         for layer in chosen
@@ -146,52 +144,6 @@ def _read(metric: Metric, clean: Tensor, answers: list[int], logits: Tensor) -> 
     value = metric.value(logits, clean, answers)
     best = logits[:, answers].argmax(-1) if answers else torch.zeros(len(logits))
     return torch.stack([value, best.double(), logits.argmax(-1).double()], dim=1).numpy()
-
-
-def _bases(
-    model: LanguageModel,
-    component: str,
-    layers: Sequence[int],
-    subspace: Mapping[int, Any] | None,
-    part: str,
-) -> dict[int, Tensor]:
-    """Checked bases, float32 on the model's device; none for whole states."""
-    if part not in PARTS:
-        raise ShiftlensError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
-    if (part == "whole") != (subspace is None):
-        raise ShiftlensError("a subspace goes with part='inside' or 'outside', and these with it")
-    if subspace is None:
-        return {}
-    if component != "resid":
-        raise ShiftlensError(f"a subspace is of component 'resid', not of {component!r}")
-    bases = {}
-    for layer in layers:
-        if layer not in subspace:
-            raise ShiftlensError(f"the subspace has no basis at layer {layer}; give one, or layers")
-        basis = _basis(subspace[layer], layer)
-        if basis.ndim != 2 or len(basis) != model.d_model:
-            raise ShiftlensError(
-                f"the basis at layer {layer} has shape {tuple(basis.shape)}; make it "
-                f"({model.d_model}, r), one column a direction of the residual stream"
-            )
-        if not torch.allclose(basis.T @ basis, torch.eye(basis.shape[1]).double(), atol=1e-4):
-            raise ShiftlensError(
-                f"the columns of the basis at layer {layer} are not orthonormal; take Q of its QR "
-                "decomposition"
-            )
-        bases[layer] = basis.float().to(model.device)
-    return bases
-
-
-def _basis(given: Any, layer: int) -> Tensor:
-    """One basis, float64; of a fitted subspace its directions as columns."""
-    directions = getattr(given, "components_", None)
-    try:
-        return torch.as_tensor(given if directions is None else directions.T).double().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ShiftlensError(
-            f"the subspace at layer {layer} is {given!r}; give an array or a fitted subspace"
-        ) from error
 
 
 def _batches(patches: Sequence[Patch], same: int, max_rows: int) -> list[list[int]]:

@@ -12,6 +12,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
 from shiftlens.plots.style import language_style, shared_style
+from shiftlens.projections import DRAWN, evenly
 
 States = Mapping[str, np.ndarray]
 PANELS = {
@@ -22,7 +23,6 @@ PANELS = {
 """What is compared, in words."""
 PROJECTIONS = {"lda": "LDA axis", "pca": "PCA axis"}
 JOIN_COLOUR = "#B0B0B0"
-DRAWN = 120
 JOINED = 12
 _PANEL = 2.15
 _LEGEND_ROW = 0.14
@@ -103,9 +103,7 @@ def _fitted(
 
 def spread(table: pd.DataFrame, most: int) -> list[int]:
     """At most so many of a projection's sentences, evenly spread."""
-    sentences = table["sentence"].unique()
-    picked = np.linspace(0, len(sentences) - 1, min(most, len(sentences))).round().astype(int)
-    return sentences[picked].tolist()
+    return evenly(table["sentence"].unique(), most).tolist()
 
 
 def joins(panel: pd.DataFrame, sentences: list[int], dominant: str) -> np.ndarray:

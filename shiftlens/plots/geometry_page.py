@@ -1,8 +1,6 @@
 """Sentence states before and after training, for the screen."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
-from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -11,7 +9,6 @@ from plotly.subplots import make_subplots
 
 from shiftlens.languages import language_name
 from shiftlens.plots.geometry import (
-    DRAWN,
     JOIN_COLOUR,
     JOINED,
     PANELS,
@@ -20,10 +17,10 @@ from shiftlens.plots.geometry import (
     joins,
     spread,
 )
+from shiftlens.plots.hover import hover_sentence
 from shiftlens.plots.page import lay_out
 from shiftlens.plots.style import language_style
-
-_LINE = 60
+from shiftlens.projections import DRAWN
 
 
 def before_after_interactive(
@@ -102,11 +99,6 @@ def _points(code: str, points: pd.DataFrame, texts: Mapping[str, Sequence[str]])
         legendgroup=code,
         mode="markers",
         marker={"color": style.colour, "symbol": style.symbol, "size": 6, "opacity": 0.65},
-        text=[_hover(code, number, texts[code][number]) for number in points["sentence"]],
+        text=[hover_sentence(code, n, texts[code][n]) for n in points["sentence"]],
         hovertemplate="%{text}<extra></extra>",
     )
-
-
-def _hover(code: str, number: int, sentence: str) -> str:
-    lines = "<br>".join(escape(line) for line in wrap(sentence, _LINE))
-    return f"<b>{language_name(code)} ({code})</b>, sentence {number + 1}<br>{lines}"

@@ -57,21 +57,22 @@ def layer_distance(
         axes = figure.add_subplot()
         if area is not None:
             check_area(table, area)
-            _draw_area(axes, area)
-        _draw_lines(axes, lines, dominant, metric)
+            draw_area(axes, area)
+        draw_lines(axes, lines, dominant, metric)
         label = metric_label(metric)
         axes.set_ylabel(f"{label.words}\n{label.formula}".strip())
         axes.set_xlabel(LAYER_AXIS)
         layers = lines.languages.index
         axes.set_xticks(range(layers[0], layers[-1] + 1, layer_step(layers[-1])))
-        _add_legend(figure, len(axes.get_legend_handles_labels()[1]))
+        add_legend(figure, axes, _AXES_HEIGHT)
         if title:
             figure.suptitle(title)
         figure.draw_without_rendering()
     return figure
 
 
-def _draw_area(axes: Axes, area: tuple[int, int]) -> None:
+def draw_area(axes: Axes, area: tuple[int, int]) -> None:
+    """Shade a layer area and name it above the axes."""
     axes.axvspan(*area, color=AREA_COLOUR, linewidth=0, zorder=0)
     axes.annotate(
         area_text(area),
@@ -84,7 +85,8 @@ def _draw_area(axes: Axes, area: tuple[int, int]) -> None:
     )
 
 
-def _draw_lines(axes: Axes, lines: Curves, dominant: str, metric: str) -> None:
+def draw_lines(axes: Axes, lines: Curves, dominant: str, metric: str) -> None:
+    """Draw a line for each language, their mean, the floor, and what chance would show."""
     for code, values in lines.languages.items():
         style = language_style(str(code))
         _draw_band(axes, lines, str(code), style.colour)
@@ -115,11 +117,19 @@ def _draw_band(axes: Axes, lines: Curves, language: str, colour: str) -> None:
         axes.fill_between(lines.mean.index, *band, color=colour, alpha=0.2, linewidth=0)
 
 
-def _add_legend(figure: Figure, entries: int) -> None:
-    """Put the legend under the axes, in as many columns as the names leave room for."""
-    for columns in (3, 2, 1):
-        legend = figure.legend(loc="outside lower center", ncols=columns)
+def add_legend(figure: Figure, axes: Axes, height: float, most: int = 3) -> None:
+    """Put a legend under all axes, in as many columns as the names leave room for.
+
+    Args:
+        figure: The figure, made as high as its axes and the legend need.
+        axes: Those whose lines are named.
+        height: Inches that the figure takes without its legend.
+        most: Columns of the legend where names are short.
+    """
+    entries = axes.get_legend_handles_labels()
+    for columns in range(most, 0, -1):
+        legend = figure.legend(*entries, loc="outside lower center", ncols=columns)
         if legend.get_window_extent().width <= figure.bbox.width or columns == 1:
             break
         legend.remove()
-    figure.set_figheight(_AXES_HEIGHT + _LEGEND_ROW * -(-entries // columns))
+    figure.set_figheight(height + _LEGEND_ROW * -(-len(entries[1]) // columns))

@@ -55,9 +55,7 @@ def layer_distance_interactive(
     codes = [str(code) for code in table["language"].unique() if code != dominant]
     metrics = [metric, *(name for name in table["metric"].unique() if name != metric)]
     data = {name: _trace_data(table, name, dominant, codes) for name in metrics}
-    figure = go.Figure([*_traces(codes), *_bands(codes)])
-    for i, trace in enumerate(figure.data):
-        trace.update({key: values[i] for key, values in data[metric].items()})
+    figure = go.Figure(_filled(codes, data[metric]))
     _lay_out(figure, layer_step(int(table["layer"].max())), metric)
     figure.update_layout(
         title_text=title or f"Each language against {language_name(dominant)}, layer by layer",
@@ -67,6 +65,34 @@ def layer_distance_interactive(
         check_area(table, area)
         _mark_area(figure, area)
     return figure
+
+
+def metric_traces(
+    table: pd.DataFrame, metric: str, dominant: str, codes: list[str]
+) -> list[go.Scatter]:
+    """Return the lines and bands of one metric, each with what hovering shows.
+
+    Args:
+        table: The sweep's tidy table.
+        metric: Which of its metrics.
+        dominant: Code of the language whose rows are the floor.
+        codes: The other languages, in the order of the lines.
+
+    Returns:
+        A line for each language, their mean, the floor and the reference, then the bands; those
+        that the table has no numbers for are invisible.
+
+    Raises:
+        ShiftlensError: If the table cannot give the lines; the message says why.
+    """
+    return _filled(codes, _trace_data(table, metric, dominant, codes))
+
+
+def _filled(codes: list[str], data: dict[str, list[Any]]) -> list[go.Scatter]:
+    traces = [*_traces(codes), *_bands(codes)]
+    for number, trace in enumerate(traces):
+        trace.update({key: values[number] for key, values in data.items()})
+    return traces
 
 
 def _mark_area(figure: go.Figure, area: tuple[int, int]) -> None:

@@ -5,12 +5,15 @@ from html import escape
 from pathlib import Path
 from textwrap import fill, wrap
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import numpy as np
 import plotly.graph_objects as go
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.plots.fonts import drawable
 from shiftlens.plots.labels import LAYER_AXIS, layer_step
 from shiftlens.plots.page import lay_out
 from shiftlens.plots.style import shared_style
@@ -111,13 +114,19 @@ def _ticks(cells: _Cells, most: int) -> tuple[list[int], list[tuple[str, ...]]]:
     return list(shown), [tuple(filter(None, pair)) for pair in words]
 
 
+def _places(word: str) -> int:
+    """How many letters' room a word takes; Chinese characters, kana and hangul take two each."""
+    return sum(2 if east_asian_width(char) in "WF" else 1 for char in word)
+
+
 def patch_heatmap(
     result: "PatchResult", column: str = "effect", head: int | None = None, title: str | None = None
 ) -> Figure:
     """Draw one column of a patching, layers upward and sites to the right.
 
     White is the corrupt run's own value. Of the component ``head`` without a head given, the heads
-    at the last site are drawn in place of the sites.
+    at the last site are drawn in place of the sites. Tokens of any script are drawn in the fonts
+    that the machine has for it; where it has none, squares are, and a warning says so.
 
     Args:
         result: The patching.
@@ -134,8 +143,12 @@ def patch_heatmap(
     cells = _cells(result, column, head)
     layers, sites = cells.values.shape
     places, names = _ticks(cells, NAMED)
-    flat = sites * max(len(word) for pair in names for word in pair) <= 60
-    with shared_style():
+    flat = sites * max(_places(word) for pair in names for word in pair) <= 60
+    lines = [line for text in _title(result, column, head, title) for line in wrap(text, 60)]
+    ticks = [("\n" if flat else " | ").join(pair) for pair in names]
+    texts = ["\n".join(lines), cells.site_axis, fill(cells.words, WRAPPED), *ticks]
+    (heading, site_axis, words, *ticks), families = drawable(texts)
+    with shared_style(), rc_context({"font.family": families}):
         width = 1.3 + min(sites, NAMED) * (0.38 if flat else 0.16)
         figure = Figure(figsize=(max(3.3, width), (1.1 if flat else 1.7) + 0.18 * max(6, layers)))
         axes = figure.add_subplot()
@@ -149,14 +162,12 @@ def patch_heatmap(
             shading="nearest",
         )
         axes.grid(False)
-        labels = [("\n" if flat else " | ").join(pair) for pair in names]
-        axes.set_xticks(places, labels, rotation=0 if flat else 90, parse_math=False)
+        axes.set_xticks(places, ticks, rotation=0 if flat else 90, parse_math=False)
         axes.set_yticks(cells.layers[:: layer_step(cells.layers[-1])])
-        axes.set_xlabel(cells.site_axis, parse_math=False)
+        axes.set_xlabel(site_axis, parse_math=False)
         axes.set_ylabel(fill(cells.layer_axis, WRAPPED))
-        lines = [line for text in _title(result, column, head, title) for line in wrap(text, 60)]
-        axes.set_title("\n".join(lines), parse_math=False)
-        figure.colorbar(image, label=fill(cells.words, WRAPPED))
+        axes.set_title(heading, parse_math=False)
+        figure.colorbar(image, label=words)
         figure.draw_without_rendering()
     return figure
 

@@ -1,6 +1,7 @@
 """The shared look of every figure: the style sheet, and one colour and marker per language."""
 
 import hashlib
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -109,6 +110,23 @@ def language_style(code: str) -> LanguageStyle:
         row = len(_COMMON) + _hash(tag) % (len(_MARKERS) - len(_COMMON))
     marker, symbol = _MARKERS[(column + row) % len(_MARKERS)]
     return LanguageStyle((*PALETTE, ENGLISH_COLOUR)[column], marker, symbol)
+
+
+def label_styles(labels: Iterable[str]) -> dict[str, LanguageStyle]:
+    """Return the colour and marker of what sentences are about, such as their tasks.
+
+    Args:
+        labels: The labels of one figure, in any order; up to 100 are told apart.
+
+    Returns:
+        Label to style, in alphabetical order.
+    """
+    return {
+        label: LanguageStyle(
+            PALETTE[place % len(PALETTE)], *_MARKERS[place // len(PALETTE) % len(_MARKERS)]
+        )
+        for place, label in enumerate(sorted(set(labels)))
+    }
 
 
 def _hash(text: str) -> int:

@@ -1,8 +1,8 @@
-import shutil
 import threading
 from contextlib import contextmanager
 
 import pytest
+from hands import own
 
 from shiftlens.app import serve
 from shiftlens.app.worker import Worker
@@ -34,15 +34,20 @@ def page():
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """The system's Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on the path")
-    options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=options)
-        yield opened
-        opened.close()
+@pytest.fixture
+def tab(page, browser):
+    """A fresh tab; at the end nothing must have gone wrong or left the machine."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
+    tab = context.new_page()
+    home = f"http://127.0.0.1:{page.port}/"
+    complaints, strangers = [], []
+    tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("dialog", lambda dialog: complaints.append(dialog.message))
+    tab.on("request", lambda r: strangers.append(r.url) if not own(r.url, home) else None)
+    tab.home = home
+    tab.set_default_timeout(30_000)
+    yield tab
+    hacked = tab.evaluate("window.hacked")
+    context.close()
+    assert complaints == [] and strangers == [] and hacked is None

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shiftlens.app.links import LONGEST_LINK, link, number, one_of, read_link, text
+from shiftlens.app.links import LONGEST_LINK, asked_view, link, number, one_of, read_link, text
 from shiftlens.app.texts import LONGEST_ANSWER, MOST_ANSWERS, typed_lines, typed_text
 from shiftlens.errors import ShiftlensError
 
@@ -51,6 +51,13 @@ def test_a_link_that_cannot_be_trusted_is_refused(search, message):
     with pytest.raises(ShiftlensError, match=message) as error:
         read_link(search, VIEWS)
     assert len(str(error.value)) < 200
+
+
+def test_the_view_of_a_link_is_known_whatever_else_is_wrong():
+    assert asked_view("?view=sweep&layer=x&layer=y&what=1", VIEWS) == "sweep"
+    assert asked_view("?view=patch&clean=" + "a" * LONGEST_LINK, VIEWS) == "patch"
+    for search in (None, "", "?", "?view=nowhere", "?layer=2"):
+        assert asked_view(search, VIEWS) is None
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from shiftlens.app.measured import measure_demo, open_run
 from shiftlens.app.session import Session
 from shiftlens.app.shift_request import check_request, code, compare, default_area
 from shiftlens.app.worker import Worker
-from shiftlens.config import SweepConfig
+from shiftlens.config import SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.settings import read_settings
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,39 @@ def test_the_shift_that_is_shown_is_the_one_that_was_computed(runs, base, tmp_pa
     space = {}
     exec(code(session, request, "fi").replace(".show()", ""), space)
     pd.testing.assert_frame_equal(space["comparison"].table, job.result.table)
+
+
+def test_a_language_whose_code_reads_as_missing_is_kept_by_the_lines_shown(runs, base, tmp_path):
+    run = shutil.copytree(runs / "sweep", tmp_path / "run")
+    table = pd.read_csv(run / "sweep.csv").replace({"language": {"fi": "nan"}})
+    table.to_csv(run / "sweep.csv", index=False)
+    measured = open_run(run, base)
+    space = {"sl": sl, "pd": pd}
+    exec(measured.code, space)
+    assert (space["table"]["language"] == "nan").any()
+    pd.testing.assert_frame_equal(space["table"], measured.table)
+
+
+def test_a_trainings_sentences_are_those_it_kept_else_those_of_its_corpus(
+    runs, tmp_path, monkeypatch
+):
+    run = shutil.copytree(runs / "train", tmp_path / "run")
+    trained = sl.load_model(run / "model", device="cpu")
+    (run / "sentences.parquet").unlink(missing_ok=True)
+    settings = (run / "config.yaml").read_text(encoding="utf-8")
+    parallel = read_settings(run / "config.yaml", TrainConfig)["parallel"]
+    (run / "config.yaml").write_text(settings.replace(parallel, "data/lines"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ShiftlensError) as error:
+        open_run(run, trained)
+    assert "run it again" not in str(error.value)
+    words = f"'data/lines', and they cannot be read from {tmp_path}"
+    assert words in str(error.value) and "serve from the directory" in str(error.value)
+    shutil.copytree(parallel, tmp_path / "data" / "lines")
+    assert list(open_run(run, trained).texts["fi"]) == TEXTS["fi"]
+    shutil.rmtree(tmp_path / "data")
+    pd.DataFrame(TEXTS).to_parquet(run / "sentences.parquet")
+    assert list(open_run(run, trained).texts["fi"]) == TEXTS["fi"]
 
 
 def test_runs_that_cannot_be_served_say_why(runs, base, tmp_path):

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shiftlens as sl
-from shiftlens.app.patch_cells import ALL_HEADS, Cell, cell_of, drawn, outline
+from shiftlens.app.patch_cells import ALL_HEADS, Cell, cell_of, drawn, has_cell, outline
 from shiftlens.app.patch_request import (
+    BLANK,
     PatchRequest,
     check_request,
+    example_of,
     example_state,
     link_state,
     typed_answers,
@@ -56,6 +58,17 @@ def test_every_example_can_be_run_from_the_page(title):
     assert (request.clean, request.corrupt) == (example.clean, example.corrupt)
     assert request.answers == example.answers and request.metric == example.metric
     assert request.align == example.align
+
+
+def test_fields_are_of_an_example_only_while_none_differs():
+    for title, example in EXAMPLES.items():
+        state = example_state(example)
+        assert example_of(state, EXAMPLES) == title
+        assert example_of({**state, "cell": "1.2", "head": -1}, EXAMPLES) == title
+        for name, value in BLANK.items():
+            changed = {**state, name: "kl" if name == "metric" else f"{value}x"}
+            assert example_of(changed, EXAMPLES) is None
+    assert example_of({}, EXAMPLES) is None
 
 
 def test_answers_are_read_as_they_are_or_by_language():
@@ -132,6 +145,23 @@ def test_the_figures_cells_are_the_tables_rows(results, component, head):
             assert row["effect"].tolist() == pytest.approx([trace.z[y][x]])
             [frame] = outline(cell, result, options)
             assert (frame["x0"] + frame["x1"], frame["y0"] + frame["y1"]) == (2 * column, 2 * layer)
+
+
+@pytest.mark.parametrize("component", ["resid", "head"])
+def test_a_result_has_the_cells_of_its_table(results, component):
+    result = results[component]
+    last, heads = len(result.sites) - 1, result.table["head"].nunique()
+    whole = component == "resid"
+    assert has_cell(result, Cell(0, 0)) is whole
+    assert has_cell(result, Cell(result.n_layers, last, None if whole else heads - 1))
+    assert has_cell(result, Cell(1, last, 0)) is not whole
+    for beyond in (
+        Cell(result.n_layers + 1, 0),
+        Cell(1, last + 1),
+        Cell(0, 0, 0),
+        Cell(1, 0, heads),
+    ):
+        assert not has_cell(result, beyond)
 
 
 def test_where_there_is_no_effect_the_values_are_drawn(results):

@@ -163,7 +163,7 @@ def test_without_dash_it_says_what_to_install(monkeypatch, capfd):
 
 def test_notebooks_do_not_need_dash():
     needed = without_dash("shiftlens.app")
-    assert needed == {"shiftlens.app", "shiftlens.app.projections", "shiftlens.app.shifted"}
+    assert needed == {"shiftlens.app", "shiftlens.app.shifted"}
 
 
 def without_dash(module):

@@ -126,3 +126,16 @@ def test_a_fitted_subspace_is_its_directions(llama):
     ]
     assert results[0].equals(results[1])
     assert results[0].nunique() > 3
+
+
+@pytest.mark.parametrize("part", ["inside", "outside"])
+def test_an_answer_is_that_of_the_same_patch_in_a_subspace(llama, part):
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(32, 6)))[0]
+    options = {"subspace": {2: basis}, "part": part}
+    table = patch(llama, CLEAN, CORRUPT, ANSWERS, metric="probability", **options).table
+    for site in (0, -1):
+        answer = patched_answer(llama, CLEAN, CORRUPT, layer=2, site=site, top=200, **options)
+        shown = dict(answer.patched.top)
+        assert shown[ANSWERS[0]] == pytest.approx(table["value"].iloc[site], abs=1e-6)
+    with pytest.raises(ShiftlensError, match="no basis at layer 1"):
+        patched_answer(llama, CLEAN, CORRUPT, layer=1, site=0, **options)

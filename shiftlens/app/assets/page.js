@@ -19,4 +19,12 @@ window.dash_clientside.shiftlens = {
     }
     return window.dash_clientside.no_update;
   },
+  turn: function (view) {
+    const link = document.getElementById(view + "-link");
+    const shown = new URLSearchParams(window.location.search).get("view");
+    if (view !== shown && !(link && link.getAttribute("href"))) {
+      window.history.replaceState(null, "", "?view=" + view);
+    }
+    return window.dash_clientside.no_update;
+  },
 };

@@ -1,0 +1,116 @@
+"""Opening a run folder, and what to say of one that is unfinished, damaged or no run."""
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from shiftlens.config import SweepConfig, TrainConfig
+from shiftlens.errors import ShiftlensError
+from shiftlens.run_files import (
+    CONFIG,
+    TABLE,
+    read_header,
+    read_sweep,
+    read_sweep_table,
+    read_table,
+    reading,
+    unfinished,
+)
+from shiftlens.run_folder import DemoFolder, States, SweepFolder, TrainFolder
+from shiftlens.settings import read_settings
+from shiftlens.store import STORE, ActivationStore
+from shiftlens.sweep import LayerSweep
+from shiftlens.token_moments import TOKENS, TokenMoments
+from shiftlens.trainer import arm_named
+
+STAGES = ("before", "after", "shifted")
+"""Folders of a training, each with states and their sweep."""
+
+
+def open_run_folder(path: str | Path) -> SweepFolder | TrainFolder | DemoFolder:
+    """Open the folder of a finished run; nothing in it is changed.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        What is in it.
+
+    Raises:
+        ShiftlensError: There is no run, it did not finish, or a file (named) is damaged.
+    """
+    out = Path(path)
+    if not out.is_dir():
+        raise ShiftlensError(f"run folder {out} does not exist")
+    if not (out / CONFIG).exists():
+        return _demo(out)
+    return _training(out) if _is_training(out) else _sweep(out)
+
+
+def _is_training(out: Path) -> bool:
+    with reading(out / CONFIG):
+        lines = (out / CONFIG).read_text(encoding="utf-8").splitlines()
+    return any(line.startswith("sft:") for line in lines)
+
+
+def _settings(out: Path, config: type) -> dict[str, Any]:
+    """The settings of a run, with the default of those that came after it."""
+    defaults = {
+        field.name: field.default for field in fields(config) if field.default is not MISSING
+    }
+    return {**defaults, **read_settings(out / CONFIG, config)}
+
+
+def _sweep(out: Path) -> SweepFolder:
+    settings = _settings(out, SweepConfig)
+    table = read_sweep_table(out / TABLE)
+    sweep, area = read_sweep(out, table)
+    with reading(out / TABLE):
+        if (used := table["shrinkage"].iloc[0]) != str(settings["shrinkage"]):
+            raise ValueError(f"its shrinkage is {used}, that of {CONFIG} {settings['shrinkage']}")
+    tokens = settings["states"] == "tokens"
+    store = TokenMoments.open(out / TOKENS) if tokens else ActivationStore.open(out / STORE)
+    projection = settings["projection"]
+    return SweepFolder(
+        out,
+        settings,
+        read_header(out),
+        {"sweep": States(store, sweep)},
+        area,
+        None if projection == "none" else read_sweep_table(out / f"sweep_{projection}.csv"),
+        read_table(out / "tokens.csv"),
+    )
+
+
+def _training(out: Path) -> TrainFolder:
+    settings = _settings(out, TrainConfig)
+    arm = arm_named(settings["arm"])
+    before, area = read_sweep(out, read_sweep_table(out / "before" / TABLE))
+    states = {}
+    for stage in STAGES if arm.shift else STAGES[:2]:
+        table = read_sweep_table(out / stage / TABLE)
+        sweep = before if stage == "before" else LayerSweep(table, None, before.dominant)
+        states[stage] = States(ActivationStore.open(out / stage / STORE), sweep)
+    return TrainFolder(
+        out,
+        settings,
+        read_header(out),
+        states,
+        area,
+        read_table(out / "results.csv") if settings["test"] else None,
+        read_table(out / "log.csv") if arm.trained else None,
+    )
+
+
+def _demo(out: Path) -> DemoFolder:
+    """A demo's folder, or what to do about one that is no run."""
+    inside = sorted(path.parent for path in out.glob(f"*/{CONFIG}"))
+    if out / "sweep" in inside and len(inside) > 1:
+        runs = {path.name: open_run_folder(path) for path in inside}
+        trainings = {name: run for name, run in runs.items() if isinstance(run, TrainFolder)}
+        if isinstance(sweep := runs["sweep"], SweepFolder) and trainings:
+            return DemoFolder(out, sweep, trainings)
+    if any((out / name).exists() for name in (STORE, TOKENS, *STAGES, "sweep")):
+        raise unfinished(out / CONFIG)
+    there = f"; there are runs in it: {', '.join(map(str, inside))}" if inside else ""
+    raise ShiftlensError(f"{out} is no run folder: it has no {CONFIG}{there}")
