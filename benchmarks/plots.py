@@ -29,7 +29,7 @@ import pandas as pd
 from playwright.sync_api import sync_playwright
 
 from shiftlens.config import SweepConfig, to_yaml
-from shiftlens.drawing import draw_run
+from shiftlens.drawing.draw import draw_run
 from shiftlens.plots import COMMON_LANGUAGES, layers_interactive, save_html
 from shiftlens.runs import area_facts
 from shiftlens.store import ActivationStore

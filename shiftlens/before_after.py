@@ -8,7 +8,7 @@ import pandas as pd
 from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
-from shiftlens.figure_files import Drawing
+from shiftlens.drawing.files import Drawing
 from shiftlens.models import LanguageModel
 from shiftlens.plots import (
     before_after,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from shiftlens import __version__
-from shiftlens.commands import (
+from shiftlens.commands.making import (
     CheckConfig,
     VerifyConfig,
     check,
@@ -19,10 +19,8 @@ from shiftlens.commands import (
     train,
     verify,
 )
-from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
-from shiftlens.errors import ShiftlensError
-from shiftlens.model_commands import EvalConfig, ExportConfig, evaluate, export
-from shiftlens.run_commands import (
+from shiftlens.commands.models import EvalConfig, ExportConfig, evaluate, export
+from shiftlens.commands.reading import (
     CompareConfig,
     PlotConfig,
     ReportConfig,
@@ -30,6 +28,8 @@ from shiftlens.run_commands import (
     plot,
     report,
 )
+from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
+from shiftlens.errors import ShiftlensError
 from shiftlens.settings import with_settings_files
 
 EXAMPLES = """

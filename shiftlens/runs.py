@@ -14,8 +14,8 @@ import pandas as pd
 from shiftlens.collect import CollectionPlan, collect_states, plan_collection
 from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
+from shiftlens.drawing.files import distance_drawing, spelled_range
 from shiftlens.errors import ShiftlensError
-from shiftlens.figure_files import distance_drawing, spelled_range
 from shiftlens.geometry import METRICS, PROJECTIONS
 from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from shiftlens.config import DemoConfig, SweepConfig, TrainConfig
 from shiftlens.demo import GROUPS
-from shiftlens.report import Report, Training, accuracy_table, write_report
-from shiftlens.run_folder import DemoFolder
+from shiftlens.folders.runs import DemoFolder
+from shiftlens.reports.demo import Report, Training, accuracy_table, write_report
 from shiftlens.runs import SweepRun, run_sweep
 from shiftlens.settings import preset_path, read_settings
 from shiftlens.store import make_folder

@@ -8,9 +8,9 @@ import pytest
 from test_runs import save_model, settings, silent, write_corpus
 
 from shiftlens.area import choose_area
-from shiftlens.cautions import cautions
-from shiftlens.run_folder import States
-from shiftlens.run_opening import open_run_folder
+from shiftlens.folders.opening import open_run_folder
+from shiftlens.folders.runs import States
+from shiftlens.reports.cautions import cautions
 from shiftlens.runs import run_sweep
 from shiftlens.sweep import LayerSweep
 

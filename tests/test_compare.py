@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from finished_runs import copied, files, trained  # noqa: F401
 
-from shiftlens.compare import compare_runs, open_comparable
-from shiftlens.compare_page import comparison_text, write_comparison
 from shiftlens.config import SweepConfig
-from shiftlens.curve_tables import agreement, rank_correlation, side_by_side
 from shiftlens.errors import ShiftlensError
-from shiftlens.run_folder import States
-from shiftlens.run_opening import open_run_folder
+from shiftlens.folders.opening import open_run_folder
+from shiftlens.folders.runs import States
+from shiftlens.reports.compare import compare_runs, open_comparable
+from shiftlens.reports.compare_page import comparison_text, write_comparison
+from shiftlens.reports.curve_tables import agreement, rank_correlation, side_by_side
 from shiftlens.runs import run_sweep
 from shiftlens.sweep import LayerSweep
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from finished_runs import copied, files, trained  # noqa: F401
 
-from shiftlens.drawing import draw_run
+from shiftlens.drawing.draw import draw_run
+from shiftlens.drawing.kinds import FIGURES, pair_table, projections, sentence_labels
+from shiftlens.drawing.needs import Subject
 from shiftlens.errors import ShiftlensError
-from shiftlens.figure_kinds import FIGURES, pair_table, projections, sentence_labels
-from shiftlens.figure_needs import Subject
-from shiftlens.run_opening import open_run_folder
+from shiftlens.folders.opening import open_run_folder
 
 
 def drawn(run, out, **options):

@@ -13,7 +13,7 @@ from shiftlens.area import LayerArea
 from shiftlens.errors import ShiftlensError
 from shiftlens.plots import PAGE_CONFIG
 from shiftlens.plots.stages_page import Stage, layer_distance_stages
-from shiftlens.report import Report, accuracy_table, language_table, write_report
+from shiftlens.reports.demo import Report, accuracy_table, language_table, write_report
 from shiftlens.sweep import LayerSweep
 from shiftlens.train import TrainRun
 

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 import pytest
 from finished_runs import files, trained  # noqa: F401
 
-from shiftlens.compare import compare_runs
-from shiftlens.compare_page import write_comparison
-from shiftlens.run_opening import open_run_folder
-from shiftlens.run_report import write_run_report
+from shiftlens.folders.opening import open_run_folder
+from shiftlens.reports.compare import compare_runs
+from shiftlens.reports.compare_page import write_comparison
+from shiftlens.reports.run import write_run_report
 
 
 @contextmanager

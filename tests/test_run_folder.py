@@ -11,9 +11,9 @@ from test_before_after import TEXTS
 
 from shiftlens.demo import demo_corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.run_files import read_table
-from shiftlens.run_folder import DemoFolder, SweepFolder, TrainFolder
-from shiftlens.run_opening import open_run_folder
+from shiftlens.folders.files import read_table
+from shiftlens.folders.opening import open_run_folder
+from shiftlens.folders.runs import DemoFolder, SweepFolder, TrainFolder
 
 
 def contents(folder):

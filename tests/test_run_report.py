@@ -9,14 +9,14 @@ import pytest
 from finished_runs import copied, files, trained  # noqa: F401
 from test_report import parsed
 
-from shiftlens.cautions import cautions
 from shiftlens.config import SweepConfig, TrainConfig
-from shiftlens.page_parts import command_line
-from shiftlens.run_opening import open_run_folder
-from shiftlens.run_report import _areas, curves_by_layer, write_run_report
-from shiftlens.score_tables import wilson
+from shiftlens.folders.opening import open_run_folder
+from shiftlens.reports.cautions import cautions
+from shiftlens.reports.parts import command_line
+from shiftlens.reports.run import _areas, curves_by_layer, write_run_report
+from shiftlens.reports.score_tables import wilson
+from shiftlens.reports.training import shift_norms
 from shiftlens.shift import Shift
-from shiftlens.training_report import shift_norms
 
 
 @pytest.fixture(scope="module")

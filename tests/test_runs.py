@@ -228,7 +228,7 @@ def test_a_model_of_two_blocks_is_swept_and_drawn_without_area(home, tmp_path, m
     model = save_model(tmp_path / "shallow", num_hidden_layers=2)
     drawn = []
     monkeypatch.setattr(
-        "shiftlens.figure_files.layer_distance",
+        "shiftlens.drawing.files.layer_distance",
         lambda table, area, *rest: drawn.append(area) or layer_distance(table, area, *rest),
     )
     said = []

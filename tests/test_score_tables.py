@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shiftlens.score_tables import difference, mean_difference, score_table, wilson
+from shiftlens.reports.score_tables import difference, mean_difference, score_table, wilson
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import LanguageModel
-from shiftlens.run_files import (
+from shiftlens.folders.files import (
     CONFIG,
     SENTENCES,
     TABLE,
@@ -21,6 +20,7 @@ from shiftlens.run_files import (
     read_sweep,
     read_sweep_table,
 )
+from shiftlens.models import LanguageModel
 from shiftlens.settings import read_settings
 from shiftlens.shift import LanguageVectors, Shift
 from shiftlens.store import STORE, ActivationStore

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from shiftlens.corpora import Corpus
-from shiftlens.run_files import read_corpus
+from shiftlens.folders.files import read_corpus
 from shiftlens.store import ActivationStore
 from shiftlens.sweep import LayerSweep
 from shiftlens.token_moments import TokenMoments

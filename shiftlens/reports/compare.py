@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from shiftlens.curve_tables import agreement, shared_languages, shared_metrics, side_by_side
 from shiftlens.errors import ShiftlensError
+from shiftlens.folders.opening import open_run_folder
+from shiftlens.folders.runs import DemoFolder, RunFolder, States, TrainFolder
 from shiftlens.geometry import METRICS
-from shiftlens.run_folder import DemoFolder, RunFolder, States, TrainFolder
-from shiftlens.run_opening import open_run_folder
-from shiftlens.score_tables import mean_difference, score_table
+from shiftlens.reports.curve_tables import agreement, shared_languages, shared_metrics, side_by_side
+from shiftlens.reports.score_tables import mean_difference, score_table
 from shiftlens.sweep import LayerSweep
 
 NOT_COMPARED = ("out",)
@@ -83,7 +83,7 @@ def open_comparable(path: str | Path) -> RunFolder:
     """Open the folder of a sweep or a training.
 
     Raises:
-        ShiftlensError: It is a demo's, or as :func:`shiftlens.run_opening.open_run_folder`.
+        ShiftlensError: It is a demo's, or as :func:`shiftlens.folders.opening.open_run_folder`.
     """
     run = open_run_folder(path)
     if isinstance(run, DemoFolder):

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from shiftlens import plots
+from shiftlens.drawing.kinds import FIGURES, pair_table, projections
+from shiftlens.drawing.needs import Subject
 from shiftlens.errors import ShiftlensError
-from shiftlens.figure_kinds import FIGURES, pair_table, projections
-from shiftlens.figure_needs import Subject
-from shiftlens.page_parts import curves_part, figure_part
+from shiftlens.folders.runs import RunFolder, States
 from shiftlens.projections import DRAWN, METHODS
-from shiftlens.run_folder import RunFolder, States
+from shiftlens.reports.parts import curves_part, figure_part
 
 MOST_POINTS = 15_000
 """Sentences that a picture of all layers draws at most, so that the page stays small."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from shiftlens.config import SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
-from shiftlens.run_files import (
+from shiftlens.folders.files import (
     CONFIG,
     TABLE,
     read_header,
@@ -16,7 +16,7 @@ from shiftlens.run_files import (
     reading,
     unfinished,
 )
-from shiftlens.run_folder import DemoFolder, States, SweepFolder, TrainFolder
+from shiftlens.folders.runs import DemoFolder, States, SweepFolder, TrainFolder
 from shiftlens.settings import read_settings
 from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from shiftlens.folders.runs import RunFolder, States, TrainFolder
 from shiftlens.geometry import METRICS
 from shiftlens.plots.alignment import ALIGNMENT_METRICS
-from shiftlens.run_folder import RunFolder, States, TrainFolder
 from shiftlens.store import ActivationStore
 
 LEAST_SENTENCES = 4

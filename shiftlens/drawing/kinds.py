@@ -9,8 +9,8 @@ import pandas as pd
 
 from shiftlens import plots
 from shiftlens.before_after import distances_drawing, geometry_drawing
-from shiftlens.figure_files import Drawing, distance_drawing
-from shiftlens.figure_needs import (
+from shiftlens.drawing.files import Drawing, distance_drawing
+from shiftlens.drawing.needs import (
     Subject,
     metric_not_swept,
     no_alignment,
@@ -21,9 +21,9 @@ from shiftlens.figure_needs import (
     nothing,
     training_of,
 )
+from shiftlens.folders.runs import SweepFolder
 from shiftlens.pairs import language_pairs
 from shiftlens.projections import DRAWN, project_layers
-from shiftlens.run_folder import SweepFolder
 from shiftlens.sentence_labels import demo_labels, read_labels
 from shiftlens.store import ActivationStore
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from shiftlens.compare import Comparison, Curves
-from shiftlens.page_parts import curves_part, write_page
+from shiftlens.folders.runs import RunFolder
 from shiftlens.plots.compared import compared_curves
-from shiftlens.run_folder import RunFolder
+from shiftlens.reports.compare import Comparison, Curves
+from shiftlens.reports.parts import curves_part, write_page
 
 PAGE = "compare.html"
 _KINDS = {"sweep": "sweep", "train": "training"}

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
+from shiftlens.folders.runs import RunFolder, SweepFolder
 from shiftlens.geometry import METRICS
 from shiftlens.languages import language_name
-from shiftlens.run_folder import RunFolder, SweepFolder
 
 MOST_UNKNOWN = 0.01
 """Share of unknown tokens above which a language is warned of."""

@@ -6,16 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from shiftlens.cautions import cautions, token_table
 from shiftlens.config import SweepConfig, TrainConfig
-from shiftlens.curve_tables import rank_correlation
+from shiftlens.folders.runs import RunFolder, SweepFolder, TrainFolder
 from shiftlens.geometry import METRICS
 from shiftlens.languages import language_name
-from shiftlens.page_parts import command_line, write_page
-from shiftlens.run_figures import sweep_figures
-from shiftlens.run_folder import RunFolder, SweepFolder, TrainFolder
+from shiftlens.reports.cautions import cautions, token_table
+from shiftlens.reports.curve_tables import rank_correlation
+from shiftlens.reports.figures import sweep_figures
+from shiftlens.reports.parts import command_line, write_page
+from shiftlens.reports.training import training_context
 from shiftlens.sweep import LayerSweep
-from shiftlens.training_report import training_context
 
 PAGE = "report.html"
 

@@ -8,12 +8,12 @@ import pandas as pd
 from shiftlens import plots
 from shiftlens.before_after import geometry_drawing
 from shiftlens.errors import ShiftlensError
-from shiftlens.page_parts import curves_part, figure_part
+from shiftlens.folders.runs import TrainFolder
 from shiftlens.plots.stages_page import Stage, layer_distance_stages
 from shiftlens.plots.style import MEAN_COLOUR, PALETTE
-from shiftlens.run_figures import TALL, sweep_figures
-from shiftlens.run_folder import TrainFolder
-from shiftlens.score_tables import mean_difference, score_table
+from shiftlens.reports.figures import TALL, sweep_figures
+from shiftlens.reports.parts import curves_part, figure_part
+from shiftlens.reports.score_tables import mean_difference, score_table
 from shiftlens.shift import Shift
 from shiftlens.store import ActivationStore
 

@@ -76,7 +76,7 @@ def plot(config: PlotConfig) -> int:
       shiftlens plot runs/first --only layer_distance,pairs --format pdf --metric mexa --out paper/
       shiftlens plot runs/first --only geometry --labels topics.tsv
     """
-    from shiftlens.drawing import draw_run
+    from shiftlens.drawing.draw import draw_run
 
     files = draw_run(
         config.run,
@@ -103,8 +103,8 @@ def report(config: ReportConfig) -> int:
     """
     from pathlib import Path
 
-    from shiftlens.run_folder import DemoFolder
-    from shiftlens.run_opening import open_run_folder
+    from shiftlens.folders.opening import open_run_folder
+    from shiftlens.folders.runs import DemoFolder
     from shiftlens.store import make_folder
 
     run = open_run_folder(config.run)
@@ -116,7 +116,7 @@ def report(config: ReportConfig) -> int:
 
         print(write_demo_page(run, path))
     else:
-        from shiftlens.run_report import write_run_report
+        from shiftlens.reports.run import write_run_report
 
         print(write_run_report(run, path, config.labels))
     return 0
@@ -133,8 +133,8 @@ def compare(config: CompareConfig) -> int:
     """
     from pathlib import Path
 
-    from shiftlens.compare import compare_runs, open_comparable
-    from shiftlens.compare_page import comparison_text, write_comparison
+    from shiftlens.reports.compare import compare_runs, open_comparable
+    from shiftlens.reports.compare_page import comparison_text, write_comparison
     from shiftlens.store import make_folder
 
     found = compare_runs(open_comparable(config.first), open_comparable(config.second))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from shiftlens.drawing.kinds import FIGURES, FigureKind
+from shiftlens.drawing.needs import Subject
 from shiftlens.errors import ShiftlensError
-from shiftlens.figure_kinds import FIGURES, FigureKind
-from shiftlens.figure_needs import Subject
+from shiftlens.folders.opening import open_run_folder
+from shiftlens.folders.runs import DemoFolder, RunFolder, TrainFolder
 from shiftlens.geometry import metrics_named
 from shiftlens.plots.save import FORMATS
-from shiftlens.run_folder import DemoFolder, RunFolder, TrainFolder
-from shiftlens.run_opening import open_run_folder
 from shiftlens.store import make_folder
 
 FOLDER = "figures"
@@ -51,7 +51,7 @@ def draw_run(
     Args:
         run: The run folder.
         out: Where to; by default ``figures/`` in the run folder.
-        only: Names of :data:`shiftlens.figure_kinds.FIGURES`; None for all that the run gives.
+        only: Names of :data:`shiftlens.drawing.kinds.FIGURES`; None for all that the run gives.
         formats: For paper: png, svg, pdf.
         pages: Write HTML pages for the screen too.
         metric: Metric of distances and pairs, instead of the sweep's first.
