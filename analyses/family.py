@@ -56,7 +56,7 @@ options.add_argument("--permutations", type=int, default=9999, help="of the p-va
 # %% States: of a run, or of a model and a corpus
 def of_run(run: Path) -> tuple[SweepConfig, Corpus]:
     config = SweepConfig(**read_settings(run / "config.yaml"))
-    table = pd.read_parquet(run / "sentences.parquet").set_index("id")
+    table = pd.read_parquet(run / "sentences.parquet").set_index("sentence")
     return config, Corpus.from_texts({code: list(table[code]) for code in table}, list(table.index))
 
 

@@ -139,7 +139,7 @@ def made_up_run(folder: Path, layers: int, width: int, sentences: int = 500) -> 
     pd.DataFrame(tokens).to_csv(folder / "tokens.csv", index=False)
     texts = {code: [f"{code} {n}: {WORDS}" for n in range(sentences)] for code in LANGUAGES}
     ids = [str(n) for n in range(sentences)]
-    pd.DataFrame({"id": ids, **texts}).to_parquet(folder / "sentences.parquet")
+    pd.DataFrame({"sentence": ids, **texts}).to_parquet(folder / "sentences.parquet")
     (folder / "config.yaml").write_text(to_yaml(config))
     return folder
 

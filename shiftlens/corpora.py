@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
 from shiftlens.corpus_files import Column, line_error, read_columns
 from shiftlens.demo.files import demo_corpus
 from shiftlens.errors import ShiftlensError
@@ -74,6 +76,13 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def table(self) -> pd.DataFrame:
+        """The sentences, a column a language, behind their ids in the column ``sentence``.
+
+        That column is not called ``id``, which is Indonesian.
+        """
+        return pd.DataFrame({"sentence": self.ids, **self.texts})
 
     @cached_property
     def sha256(self) -> str:

@@ -83,8 +83,7 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
     sweep = sweep_layers(store, config.dominant, **{**options, "projection": "none"})
     _remove_projected(out)
     write_atomic(out / "tokens.csv", tokens.to_csv(index=False).encode())
-    sentences = pd.DataFrame({"id": corpus.ids, **corpus.texts})
-    write_atomic(out / "sentences.parquet", _parquet(sentences))
+    write_atomic(out / "sentences.parquet", parquet(corpus.table()))
     _write_results(out, sweep, model.name)
     write_atomic(out / "area.json", (json.dumps(area_facts(sweep), indent=1) + "\n").encode())
     say(summary(sweep))
@@ -191,7 +190,7 @@ def _token_table(plan: CollectionPlan, dropped: Mapping[str, int]) -> pd.DataFra
 def _write_results(out: Path, sweep: LayerSweep, model: str, projection: str = "") -> None:
     ending = f"_{projection}" if projection else ""
     write_atomic(out / f"sweep{ending}.csv", sweep.table.to_csv(index=False).encode())
-    write_atomic(out / f"sweep{ending}.parquet", _parquet(sweep.table))
+    write_atomic(out / f"sweep{ending}.parquet", parquet(sweep.table))
     area = (sweep.area.start, sweep.area.stop) if sweep.area else None
     facts = (area, sweep.dominant, sweep.metric, Path(model).name, projection)
     distance_drawing(sweep.table, *facts).save(out)
@@ -212,7 +211,8 @@ def area_facts(sweep: LayerSweep) -> dict[str, Any]:
     }
 
 
-def _parquet(table: pd.DataFrame) -> bytes:
+def parquet(table: pd.DataFrame) -> bytes:
+    """A table as the content of a Parquet file."""
     buffer = BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()

@@ -19,7 +19,7 @@ from shiftlens.evaluate import evaluate
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
-from shiftlens.runs import area_facts, summary
+from shiftlens.runs import area_facts, parquet, summary
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift, check_area
 from shiftlens.store import check_folder, make_folder, write_atomic
@@ -72,8 +72,9 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     ``shift.json``; of LoRA also ``adapter/``, merged into these weights), ``before/``, ``after/``
     and, where there is a shift, ``shifted/`` with activations and sweep tables, ``geometry`` and
     ``layer_distance_before_after`` (each ``.png``, ``.svg`` and ``.html``), ``results.csv``,
-    ``area.json``, ``log.csv`` and ``config.yaml``. A run that was killed goes on from its last
-    checkpoint and ends with the weights of an undisturbed one; a finished one is not trained again.
+    ``sentences.parquet``, ``area.json``, ``log.csv`` and ``config.yaml``. A run that was killed
+    goes on from its last checkpoint and ends with the weights of an undisturbed one; a finished
+    one is not trained again.
 
     Args:
         config: The settings.
@@ -101,6 +102,7 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out, adapters)
     write_atomic(make_folder(out) / "config.yaml", to_yaml(config).encode())
     write_atomic(out / INPUTS, (json.dumps(inputs, indent=1) + "\n").encode())
+    write_atomic(out / "sentences.parquet", parquet(parallel.table()))
     say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
     say(f"data     {len(records)} instruction records, {len(parallel)} parallel sentences")
     sweeps = {"before": sweep_into(out / "before", model, parallel, config)}

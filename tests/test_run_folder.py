@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,10 @@ import pytest
 from finished_runs import copied, files, trained  # noqa: F401
 from test_before_after import TEXTS
 
+from shiftlens.corpora import Corpus
 from shiftlens.demo import demo_corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.folders.files import read_table
+from shiftlens.folders.files import read_corpus, read_table
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import DemoFolder, SweepFolder, TrainFolder
 
@@ -167,3 +169,11 @@ def test_nauru_is_a_language_and_no_gap(tmp_path):
     (tmp_path / "t.csv").write_text("language,value\nna,0.1\nen,\n")
     table = read_table(tmp_path / "t.csv")
     assert list(table["language"]) == ["na", "en"] and np.isnan(table["value"][1])
+
+
+def test_indonesian_is_not_taken_for_the_ids(tmp_path):
+    texts = {code: [f"{code} {n}" for n in range(3)] for code in ("id", "en")}
+    corpus = Corpus.from_texts(texts, ["a", "b", "c"])
+    corpus.table().to_parquet(tmp_path / "sentences.parquet")
+    store = SimpleNamespace(languages=("id", "en"), n_sentences=3)
+    assert read_corpus(tmp_path, store) == corpus

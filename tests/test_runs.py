@@ -131,7 +131,7 @@ def test_the_figures_are_of_their_kinds_and_name_the_languages(finished):
 def test_the_sentences_and_the_token_report_are_kept(finished):
     run, _, _ = finished
     kept = pd.read_parquet(run.out / "sentences.parquet")
-    assert kept["id"].tolist() == [str(n) for n in range(1, 25)]
+    assert kept["sentence"].tolist() == [str(n) for n in range(1, 25)]
     assert kept["fi"].tolist() == sentences("fi")
     tokens = pd.read_csv(run.out / "tokens.csv").set_index("language")
     assert list(tokens.index) == ["en", "es", "fi"]

@@ -132,7 +132,7 @@ def read_corpus(out: Path, store: ActivationStore | TokenMoments) -> Corpus:
         table = pd.read_parquet(kept)
         if len(table) != store.n_sentences:
             raise ValueError(f"{len(table)} sentences, not as many as the states")
-        ids = table["id"] if "id" in table else range(1, len(table) + 1)
+        ids = table["sentence"] if "sentence" in table else range(1, len(table) + 1)
         texts = {code: tuple(table[code]) for code in store.languages}
         return Corpus(tuple(map(str, ids)), texts)
 
