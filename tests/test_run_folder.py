@@ -145,6 +145,7 @@ def test_texts_that_have_changed_since_are_refused(trained, tmp_path):  # noqa: 
     config = (copy / "config.yaml").read_text().splitlines()
     changed = [f"parallel: {parallel}" if x.startswith("parallel:") else x for x in config]
     (copy / "config.yaml").write_text("\n".join(changed))
+    (copy / "sentences.parquet").unlink()
     run = open_run_folder(copy)
     with pytest.raises(ShiftlensError, match="no longer holds the sentences"):
         len(run.corpus)
