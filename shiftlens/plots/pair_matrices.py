@@ -61,7 +61,7 @@ class PairMatrices:
     @property
     def caption(self) -> str:
         """What a reader has to know beside the axes."""
-        return f"diagonal: each language against {self.diagonal}; {self.sizes}"
+        return f"diagonal: each language, {self.diagonal}; {self.sizes}"
 
     def pair(self, language: str, other: str) -> str:
         """How a cell is called, such as "Finnish - Korean"."""
