@@ -13,6 +13,7 @@ from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel
 from shiftlens.sft import encode_completions
 from shiftlens.shift import Shift
+from shiftlens.text_scores import text_scores
 
 
 def exact_match(
@@ -148,6 +149,7 @@ def evaluate(
     shift: Shift | None = None,
     dominant: str = DOMINANT,
     choices: bool = True,
+    texts: bool = False,
 ) -> pd.DataFrame:
     """Measure every language of the records.
 
@@ -157,11 +159,12 @@ def evaluate(
         shift: Applied throughout; None for the model as it is.
         dominant: The language whose row comes first.
         choices: Rank choices too, of the records that have them.
+        texts: Score the answers as texts too, as for translations.
 
     Returns:
         One row a language: ``language``, ``n``, ``exact_match``, ``choice_accuracy`` (NaN for a
-        language without choices; no such column if nothing was ranked), ``fidelity`` and
-        ``perplexity``; shares in 0..1.
+        language without choices; no such column if nothing was ranked), ``fidelity``,
+        ``perplexity`` and, with texts, ``chrf`` and ``bleu`` in 0..100; shares in 0..1.
 
     Raises:
         ShiftlensError: As :func:`generate_answers` and :func:`choice_accuracy`.
@@ -173,6 +176,8 @@ def evaluate(
         columns["choice_accuracy"] = _shares(ranked, choice_accuracy(model, ranked, shift))
     columns["fidelity"] = _shares(records, language_fidelity(records, answers))
     columns["perplexity"] = perplexity(model, records, shift)
+    if texts:
+        columns |= _text_columns(records, answers)
     counts = Counter(record.language for record in records)
     return pd.DataFrame(
         {
@@ -182,6 +187,15 @@ def evaluate(
         }
         for language in sorted(counts, key=lambda code: code != dominant)
     )
+
+
+def _text_columns(records: Records, answers: Sequence[str]) -> dict[str, dict[str, float]]:
+    """ChrF and BLEU of each language."""
+    sides: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for record, answer in zip(records, answers, strict=True):
+        sides[record.language].append((answer, record.completion.strip()))
+    scores = {code: text_scores(code, *zip(*pairs, strict=True)) for code, pairs in sides.items()}
+    return {name: {code: own[name] for code, own in scores.items()} for name in ("chrf", "bleu")}
 
 
 def _matches(records: Records, answers: Sequence[str]) -> list[bool]:

@@ -19,6 +19,7 @@ def run_tests(
     *,
     language: str | None = None,
     shifted: bool = True,
+    texts: bool = False,
     folder: str | None = None,
     limit: int | None = None,
     batch_size: int = 16,
@@ -33,6 +34,7 @@ def run_tests(
         tasks: Names of tasks, comma-separated.
         language: Language of the tasks' texts.
         shifted: Run with the training's shift on.
+        texts: Score the answers to records by chrF and BLEU too.
         folder: Where tasks of one's own lie.
         limit: Take the first so many items of each task only.
         batch_size: Items in a batch of the harness.
@@ -55,7 +57,8 @@ def run_tests(
     model, shift = load_trained(place, dtype=dtype, device=device)
     shift = shift if shifted else None
     if held_out is not None:
-        return evaluate(model, held_out, shift, shift.dominant if shift else held_out[0].language)
+        dominant = shift.dominant if shift else held_out[0].language
+        return evaluate(model, held_out, shift, dominant, texts=texts)
     names = [name.strip() for name in (tasks or "").split(",")]
     found = run_harness(
         model, names, shift, code, folder=folder, limit=limit, batch_size=batch_size

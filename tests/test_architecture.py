@@ -48,6 +48,7 @@ LEVELS = [
         "evaluate",
         "experiment",
         "harness",
+        "text_scores",
     },
     {
         "export",

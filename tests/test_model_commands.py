@@ -64,3 +64,9 @@ def test_eval_runs_the_harness_on_tasks_of_a_folder(run, records, tmp_path, caps
 def test_eval_is_told_what_to_run(run, capsys):
     assert main(["eval", str(run)]) == 2
     assert "either --records FILE or --lm-eval TASKS" in capsys.readouterr().err
+
+
+def test_eval_scores_texts_where_it_is_asked_to(run, records, tmp_path):
+    out = tmp_path / "table.csv"
+    assert main(["eval", str(run), "--records", str(records), "--texts", "--out", str(out)]) == 0
+    assert {"chrf", "bleu"} <= set(pd.read_csv(out).columns)

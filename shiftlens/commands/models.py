@@ -35,6 +35,7 @@ class EvalConfig:
         tasks: Folder of tasks of your own, one YAML file each.
         language: Language of the tasks' texts, for the shift.
         shift: Run with the training's shift on.
+        texts: Score the answers to records by chrF and BLEU too, as for translations.
         limit: Take the first so many items of each task only.
         batch_size: Items in a batch of the harness.
         out: File for the table, as CSV.
@@ -48,6 +49,7 @@ class EvalConfig:
     tasks: str | None = None
     language: str | None = None
     shift: bool = True
+    texts: bool = False
     limit: int | None = None
     batch_size: int = 16
     out: str | None = None
@@ -81,6 +83,7 @@ def evaluate(config: EvalConfig) -> int:
 
     Examples:
       shiftlens eval runs/x --records demo:test
+      shiftlens eval runs/x --records translations.jsonl --texts
       shiftlens eval runs/x --lm-eval mgsm_direct_sw,xcopa_sw --language sw
       shiftlens eval runs/x --lm-eval mine --tasks DIR --language sw --no-shift
     """
@@ -92,6 +95,7 @@ def evaluate(config: EvalConfig) -> int:
         config.lm_eval,
         language=config.language,
         shifted=config.shift,
+        texts=config.texts,
         folder=config.tasks,
         limit=config.limit,
         batch_size=config.batch_size,
