@@ -94,7 +94,8 @@ class LanguageModel:
         """SHA-256 over the configuration and the weights that make the residual stream, as now.
 
         The path does not enter, nor whether generation caches, nor the head: a checkpoint may lack
-        it (a sentence encoder), and Hugging Face then draws another one at every loading.
+        it (a sentence encoder), and Hugging Face then draws another one at every loading. Of LoRA
+        the weights beside the adapters count, under their own names.
         """
         digest = hashlib.sha256(type(self.hf).__name__.encode())
         config = self.hf.config.to_diff_dict()
@@ -102,7 +103,12 @@ class LanguageModel:
         for key in without:
             config.pop(key, None)
         digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-        for name, tensor in sorted(self.hf.base_model.state_dict().items()):
+        weights = {
+            name.replace(".base_layer.", "."): tensor
+            for name, tensor in self.hf.base_model.state_dict().items()
+            if ".lora_" not in name
+        }
+        for name, tensor in sorted(weights.items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             flat = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().data)

@@ -9,7 +9,7 @@ import tiny
 import torch
 from test_trainer import AREA, CORPUS, RECORDS, At, Killed, kill, same, weights
 
-from shiftlens import ShiftlensError, TrainConfig, load_model
+from shiftlens import ActivationStore, ShiftlensError, TrainConfig, load_model
 from shiftlens.adapters import add_adapters, merge_adapters
 from shiftlens.bake import bake
 from shiftlens.train import load_trained, run_train
@@ -53,8 +53,9 @@ def train_lora(folder, name="llama", steps=7, callbacks=None, seed=0, **settings
 @pytest.mark.parametrize("name", tiny.DECODERS)
 def test_every_architecture_starts_unmoved_and_merges_exactly(name):
     model = a_model(name)
-    before, keys = logits(model), list(model.hf.state_dict())
+    before, keys, sha256 = logits(model), list(model.hf.state_dict()), model.sha256
     adapters = add_adapters(model, 4)
+    assert model.sha256 == sha256
     assert torch.equal(logits(model), before)
     learning = {key for key, p in model.hf.named_parameters() if p.requires_grad}
     assert learning and all("lora_" in key for key in learning)
@@ -67,6 +68,7 @@ def test_every_architecture_starts_unmoved_and_merges_exactly(name):
     merge_adapters(model, adapters)
     torch.testing.assert_close(logits(model), moved, atol=1e-5, rtol=1e-5)
     assert list(model.hf.state_dict()) == keys
+    assert model.sha256 != sha256
     assert all(parameter.requires_grad for parameter in model.hf.parameters())
 
 
@@ -118,6 +120,10 @@ def test_a_run_leaves_a_plain_model_its_adapter_and_a_shift_that_bakes(tmp_path)
     adapter = json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_text())
     assert (adapter["r"], adapter["lora_alpha"]) == (4, 16.0)
     base = load_model(tmp_path / "base", device="cpu")
+    manifests = {when: ActivationStore.open(tmp_path / "run" / when / "activations").manifest
+                 for when in ("before", "after")}  # fmt: skip
+    assert manifests["before"]["model"]["sha256"] == base.sha256
+    assert manifests["after"]["model"]["sha256"] == model.sha256
     from peft import PeftModel
 
     torch.testing.assert_close(
