@@ -54,6 +54,10 @@ EARNED = [
         "The area 4-5 reaches the edge .* layer 5",
     ),
     ({"curve": {**CURVE, 4: 4.0}}, "arbitrary in part: layers 4 were left out"),
+    (
+        {"curve": {**CURVE, 5: 4.03}},
+        "not clear-cut: by affine_invariant, layers 5 outside .* within 1%",
+    ),
     ({"floor": 2.1}, r"Finnish is on the floor at layer 2 \(affine_invariant\): .* from English"),
     ({"low": False}, "There are no intervals: .* --groups 10"),
 ]
@@ -98,9 +102,10 @@ def test_a_single_language_measure_has_no_area_and_no_floor(run):
     assert cautions(of_one) == []
 
 
-def test_the_demos_sweep_of_few_sentences_earns_three(run):
-    found = cautions(run)
-    assert [line.split()[0] for line in found] == ["n", "The", "There"]
+def test_the_demos_sweep_of_few_sentences_earns_its_own(run):
+    found = [" ".join(line.split()[:3]) for line in cautions(run)]
+    assert found[0].startswith("n = ") and found[-1].startswith("There are no")
+    assert set(found[1:-1]) <= {"The area 1-2", "The area is"}
 
 
 def test_sentences_that_were_dropped_are_kept_on_record(tmp_path):

@@ -149,6 +149,7 @@ def test_without_the_sentences_the_page_says_what_is_lacking(trained, tmp_path):
     config = (copy / "config.yaml").read_text()
     text = re.sub(r"(?m)^parallel: .*$", "parallel: nowhere", config)
     (copy / "config.yaml").write_text(text)
+    (copy / "sentences.parquet").unlink()
     page = write_run_report(open_run_folder(copy)).read_text()
     assert page.count("are those of &#39;nowhere&#39;, and they cannot be read") == 2
     assert "figure-before-after" not in page and "figure-first-pairs" in page

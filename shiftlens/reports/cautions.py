@@ -12,6 +12,10 @@ MOST_UNKNOWN = 0.01
 """Share of unknown tokens above which a language is warned of."""
 
 
+NEARLY = 0.01
+"""How much farther than the area's farthest a layer may be and still be as good as near."""
+
+
 def cautions(run: RunFolder) -> list[str]:
     """Look a run over for what makes its numbers less than they seem.
 
@@ -27,6 +31,7 @@ def cautions(run: RunFolder) -> list[str]:
         _fewer_rows_than_dimensions,
         _texts,
         _area,
+        _nearly_level,
         _on_the_floor,
         _no_intervals,
     )
@@ -86,6 +91,29 @@ def _area(run: RunFolder) -> Iterator[str]:
         yield (
             f"The area is arbitrary in part: layers {', '.join(map(str, area.tied))} were left out "
             "though as near as one that was taken."
+        )
+
+
+def _nearly_level(run: RunFolder) -> Iterator[str]:
+    """Layers left out of the area that are as good as near."""
+    sweep = run.first.sweep
+    if sweep.area is None or sweep.area.tied:
+        return
+    metric = next(iter(sweep.areas or {}))
+    sign = -1 if METRICS[metric].kind == "similarity" else 1
+    curve = {layer: sign * value for layer, value in sweep.mean_curve(metric).items()}
+    inside = range(sweep.area.start, sweep.area.stop + 1)
+    worst = max(curve[layer] for layer in inside)
+    level = [
+        layer
+        for layer in range(1, run.first.store.layers[-1])
+        if layer not in inside and curve[layer] <= worst + NEARLY * abs(worst)
+    ]
+    if level:
+        yield (
+            f"The area is not clear-cut: by {metric}, layers {', '.join(map(str, level))} outside "
+            f"of it lie within {NEARLY:.0%} of those in it. Other sentences, or more of them, may "
+            "choose others."
         )
 
 
