@@ -621,6 +621,7 @@ def test_a_run_leaves_what_it_promises_and_is_not_trained_twice(files, tmp_path,
     assert {path.name for path in out.iterdir()} == {
         *("model", "before", "after", "shifted", "checkpoints"),
         *("results.csv", "area.json", "config.yaml", "log.csv", "inputs.json"),
+        "sentences.parquet",
         *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "html")),
     }
     assert yaml.safe_load((out / "config.yaml").read_text())["learning_rate"] == 1e-3
