@@ -20,7 +20,8 @@ class SweepConfig:
     Attributes:
         model: Local directory or hub id of a Hugging Face model, or demo.
         corpus: Folder of xx.txt files aligned by line, or of xx.tsv or xx.jsonl aligned by id, or
-            one such table with a column a language, or demo.
+            one such table with a column a language; the folder of MGSM, or of XCOPA with a split
+            (xcopa/data:val); or demo.
         out: Run folder; a run that stopped goes on here.
         languages: BCP-47 codes, comma-separated; every language of the corpus if left out.
         dominant: The dominant language.
@@ -75,11 +76,11 @@ class TrainConfig:
 
     Attributes:
         model: Local directory or hub id of a Hugging Face model, or demo.
-        sft: JSONL of instruction data: language, prompt and completion on every line; demo:train
-            for the embedded demo's.
+        sft: JSONL of instruction data: language, prompt and completion on every line; the folder
+            of MGSM, or of XCOPA with a split (xcopa/data:val); demo:train for the embedded demo's.
         parallel: Parallel text, as for a sweep: for the language vectors and the contrast.
         out: Run folder; a run that stopped goes on here.
-        test: JSONL of held-out records to judge the model on, before and after.
+        test: Held-out records to judge the model on, before and after; as for sft.
         arm: Which arm of the comparison to train: shifcon, msft, msft-parallel, shift-only,
             mcl-only, random-vector, third-language, recentred, l2-only, l2-shift, anchored-only,
             anchored-shift, base or base-shift.

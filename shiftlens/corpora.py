@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from shiftlens.benchmarks import benchmark_columns
 from shiftlens.corpus_files import Column, line_error, read_columns
 from shiftlens.demo.files import demo_corpus
 from shiftlens.errors import ShiftlensError
@@ -121,6 +122,8 @@ def load_corpus(
       aligned by id;
     - a `.tsv` file with a header of `id` and language codes;
     - a `.jsonl` file of objects such as `{"id": ..., "en": ..., "es": ...}`;
+    - MGSM's folder (`mgsm_xx.tsv`), its questions aligned by line, and XCOPA's with a split
+      (`xcopa/data:val`, for `xx/val.xx.jsonl`), its premises aligned by `idx`;
     - a dataset of the hub with such rows, `hf:OWNER/NAME@REVISION#CONFIG:SPLIT`; a row without
       an id has its number.
 
@@ -132,8 +135,8 @@ def load_corpus(
         languages: The languages to read, in order; by default all: in a folder the files named
             by a language code, sorted, and in a file its columns in their order.
         keep_intersection: Drop the sentences that are missing or empty in some language,
-            instead of refusing the corpus. Text files of unequal length are refused all the
-            same: nobody can tell which line is missing.
+            instead of refusing the corpus. Files of unequal length aligned by line are refused
+            all the same: nobody can tell which line is missing.
 
     Returns:
         The corpus, with ids in the order of the first language.
@@ -146,7 +149,7 @@ def load_corpus(
     if text == "demo":
         return _demo(requested)
     try:
-        columns = read_columns(path, requested)
+        columns = benchmark_columns(path, requested) or read_columns(path, requested)
     except OSError as error:
         where = error.filename or path
         raise ShiftlensError(
@@ -168,10 +171,10 @@ def _demo(requested: Sequence[str] | None) -> Corpus:
 
 
 def _check_line_counts(columns: Mapping[str, Column]) -> None:
-    """Refuse text files of unequal length: where a line is lost, all after it are misaligned."""
+    """Refuse files aligned by line of unequal length: after a lost line all are misaligned."""
     first, *others = columns.values()
     for column in others:
-        if column.path.suffix == ".txt" and len(column.cells) != len(first.cells):
+        if column.by_line and len(column.cells) != len(first.cells):
             raise ShiftlensError(
                 f"{first.path} has {len(first.cells)} lines but {column.path} has "
                 f"{len(column.cells)}; align them line by line"

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.hub import PREFIX, hub_rows
 from shiftlens.languages import language_code
 
-Row = tuple[int, dict[str, str]]
+Row = tuple[int, dict[str, Any]]
 """Line number, then the line's values by name."""
 
 FLORES = (".dev", ".devtest")
@@ -23,10 +24,17 @@ BY_LINE = (".txt", *FLORES)
 
 @dataclass(frozen=True)
 class Column:
-    """One language's sentences: for each id its line number and text."""
+    """One language's sentences: for each id its line number and text.
+
+    Attributes:
+        path: The file.
+        cells: Line number and text by id.
+        by_line: Whether the ids are line numbers, so that a lost line misaligns all after it.
+    """
 
     path: Path
     cells: dict[str, tuple[int, str]]
+    by_line: bool = False
 
 
 def line_error(path: Path, line: int, problem: str) -> ShiftlensError:
@@ -47,7 +55,7 @@ def _read_lines(path: Path) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
-def _tsv_rows(path: Path, names: Sequence[str] = ()) -> list[Row]:
+def tsv_rows(path: Path, names: Sequence[str] = ()) -> list[Row]:
     """Name the cells of each line by `names`, or by the header line, which stays the first row."""
     rows: list[Row] = []
     for number, line in enumerate(_read_lines(path), 1):
@@ -89,7 +97,9 @@ def jsonl_rows(path: Path, names: Sequence[str] = ("id",)) -> list[Row]:
     return rows
 
 
-def _column(path: Path, rows: Iterable[Row], name: str) -> Column:
+def row_column(
+    path: Path, rows: Iterable[Row], name: str = "text", by_line: bool = False
+) -> Column:
     """Collect the values called `name` by id; a value that is not there reads as empty."""
     cells: dict[str, tuple[int, str]] = {}
     for number, row in rows:
@@ -106,19 +116,21 @@ def _column(path: Path, rows: Iterable[Row], name: str) -> Column:
                 path, number, f"id {sentence_id!r} was used in line {first}; rename one"
             )
         cells[sentence_id] = (number, values[name].strip())
-    return Column(path, cells)
+    return Column(path, cells, by_line)
 
 
 def read_column(path: Path, name: str = "text") -> Column:
     """Read a file of one text a sentence: by line from `BY_LINE`, else by id and `name`."""
     if path.suffix in BY_LINE:
         lines = enumerate(_read_lines(path), 1)
-        return Column(path, {str(number): (number, line.strip()) for number, line in lines})
-    read_rows = _tsv_rows if path.suffix == ".tsv" else jsonl_rows
-    return _column(path, read_rows(path, ("id", name)), name)
+        cells = {str(number): (number, line.strip()) for number, line in lines}
+        return Column(path, cells, by_line=True)
+    read_rows = tsv_rows if path.suffix == ".tsv" else jsonl_rows
+    return row_column(path, read_rows(path, ("id", name)), name)
 
 
-def _code_or_none(text: str) -> str | None:
+def code_or_none(text: str) -> str | None:
+    """The canonical code, or None where there is no such language."""
     try:
         return language_code(text)
     except ShiftlensError:
@@ -128,11 +140,11 @@ def _code_or_none(text: str) -> str | None:
 def _language_of(file: Path) -> str | None:
     """Language of a file by its name: ``en.txt``, ``eng_Latn.devtest``, ``news-ref.deu.txt``."""
     if file.suffix in FLORES:
-        return _code_or_none(file.stem.replace("_", "-"))
-    return _code_or_none(file.stem) or _code_or_none(file.stem.rpartition(".")[2])
+        return code_or_none(file.stem.replace("_", "-"))
+    return code_or_none(file.stem) or code_or_none(file.stem.rpartition(".")[2])
 
 
-def _select(
+def select_languages(
     path: Path, found: Mapping[str, list[str]], requested: Sequence[str] | None
 ) -> dict[str, str]:
     """Choose for each requested language, or each one found, the one place that holds it."""
@@ -170,7 +182,7 @@ def _read_folder(path: Path, requested: Sequence[str] | None) -> dict[str, Colum
             found.setdefault(code, []).append(file.name)
     if not found:
         raise ShiftlensError(f"{path}: no file such as en.txt, en.tsv or en.jsonl; add one each")
-    chosen = _select(path, dict(sorted(found.items())), requested)
+    chosen = select_languages(path, dict(sorted(found.items())), requested)
     by_line = [name for name in chosen.values() if name.endswith(BY_LINE)]
     by_id = [name for name in chosen.values() if name not in by_line]
     if by_line and by_id:
@@ -182,7 +194,7 @@ def _read_folder(path: Path, requested: Sequence[str] | None) -> dict[str, Colum
 def _read_table(path: Path, requested: Sequence[str] | None) -> dict[str, Column]:
     """Read a file that holds all languages."""
     if path.suffix == ".tsv":
-        header, *rows = _tsv_rows(path)
+        header, *rows = tsv_rows(path)
         return _from_rows(path, rows, requested, header)
     return _from_rows(path, jsonl_rows(path), requested)
 
@@ -197,7 +209,7 @@ def _from_rows(
             first_lines.setdefault(name, number)
     found: dict[str, list[str]] = {}
     for name, number in first_lines.items():
-        code = _code_or_none(name)
+        code = code_or_none(name)
         if code and name != "id":
             found.setdefault(code, []).append(name)
         elif name != "id" and requested is None:
@@ -205,5 +217,5 @@ def _from_rows(
             raise line_error(path, number, problem)
     if not found or not rows:
         raise ShiftlensError(f"{path}: there are no sentences; give at least one")
-    chosen = _select(path, found, requested)
-    return {code: _column(path, rows, name) for code, name in chosen.items()}
+    chosen = select_languages(path, found, requested)
+    return {code: row_column(path, rows, name) for code, name in chosen.items()}

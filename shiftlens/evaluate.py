@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from shiftlens.answers import Records, completion_log_probs, generate_answers
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel
+from shiftlens.numerals import last_number, whole_number
 from shiftlens.sft import encode_completions
 from shiftlens.shift import Shift
 from shiftlens.text_scores import text_scores
@@ -29,6 +31,26 @@ def exact_match(
     """
     answers = generate_answers(model, records, shift, batch_size, max_new_tokens)
     return _matches(records, answers)
+
+
+def number_match(records: Records, answers: Sequence[str]) -> list[bool]:
+    """Tell for each record whether the last number of its answer is the completion's number.
+
+    Numbers are read by :func:`shiftlens.numerals.last_number`, so a chain of thought may come
+    before it. A record whose completion is no whole number counts as wrong.
+
+    Args:
+        records: What was asked.
+        answers: The generated answer to each.
+
+    Returns:
+        One flag a record.
+    """
+    golds = [whole_number(record.completion) for record in records]
+    return [
+        gold is not None and last_number(answer) == gold
+        for gold, answer in zip(golds, answers, strict=True)
+    ]
 
 
 def language_fidelity(records: Records, answers: Sequence[str]) -> list[bool]:
@@ -150,6 +172,7 @@ def evaluate(
     dominant: str = DOMINANT,
     choices: bool = True,
     texts: bool = False,
+    max_new_tokens: int | None = None,
 ) -> pd.DataFrame:
     """Measure every language of the records.
 
@@ -160,18 +183,25 @@ def evaluate(
         dominant: The language whose row comes first.
         choices: Rank choices too, of the records that have them.
         texts: Score the answers as texts too, as for translations.
+        max_new_tokens: As :func:`generate_answers`.
 
     Returns:
-        One row a language: ``language``, ``n``, ``exact_match``, ``choice_accuracy`` (NaN for a
-        language without choices; no such column if nothing was ranked), ``fidelity``,
-        ``perplexity`` and, with texts, ``chrf`` and ``bleu`` in 0..100; shares in 0..1.
+        One row a language: ``language``, ``n``, ``exact_match``, ``number_match`` (of the records
+        whose completion is a whole number) and ``choice_accuracy`` (of those with choices),
+        ``fidelity``, ``perplexity`` and, with texts, ``chrf`` and ``bleu`` in 0..100; shares in
+        0..1. A language without such records has NaN; if none has any, there is no such column.
 
     Raises:
         ShiftlensError: As :func:`generate_answers` and :func:`choice_accuracy`.
     """
-    answers = generate_answers(model, records, shift)
+    answers = generate_answers(model, records, shift, max_new_tokens=max_new_tokens)
+    counted = [whole_number(record.completion) is not None for record in records]
     ranked = [record for record in records if record.choices] if choices else []
     columns = {"exact_match": _shares(records, _matches(records, answers))}
+    if any(counted):
+        pairs = compress(zip(records, answers, strict=True), counted)
+        numbered, said = zip(*pairs, strict=True)
+        columns["number_match"] = _shares(numbered, number_match(numbered, said))
     if ranked:
         columns["choice_accuracy"] = _shares(ranked, choice_accuracy(model, ranked, shift))
     columns["fidelity"] = _shares(records, language_fidelity(records, answers))

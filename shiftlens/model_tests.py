@@ -7,8 +7,8 @@ import pandas as pd
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
 from shiftlens.harness import results_table, run_harness
-from shiftlens.languages import language_code
-from shiftlens.sft import load_records
+from shiftlens.languages import language_code, language_list
+from shiftlens.sft import SftRecord, load_records
 from shiftlens.train import MODEL, load_trained
 
 
@@ -20,6 +20,7 @@ def run_tests(
     language: str | None = None,
     shifted: bool = True,
     texts: bool = False,
+    max_new_tokens: int | None = None,
     folder: str | None = None,
     limit: int | None = None,
     batch_size: int = 16,
@@ -32,9 +33,10 @@ def run_tests(
         source: The folder of a training, or what :func:`shiftlens.load_model` takes.
         records: Held-out records, each in its own language's shift.
         tasks: Names of tasks, comma-separated.
-        language: Language of the tasks' texts.
+        language: Language of the tasks' texts; of records, those to take, comma-separated.
         shifted: Run with the training's shift on.
         texts: Score the answers to records by chrF and BLEU too.
+        max_new_tokens: Longest answer to a record; by default the longest completion.
         folder: Where tasks of one's own lie.
         limit: Take the first so many items of each task only.
         batch_size: Items in a batch of the harness.
@@ -50,17 +52,33 @@ def run_tests(
     """
     if (records is None) == (tasks is None):
         raise ShiftlensError("give either --records FILE or --lm-eval TASKS")
-    code = None if language is None else language_code(language)
-    held_out = None if records is None else load_records(records)
+    if max_new_tokens is not None and max_new_tokens < 1:
+        raise ShiftlensError(f"max_new_tokens is {max_new_tokens}; give at least 1")
+    held_out = None if records is None else _held_out(records, language)
+    code = None if held_out or language is None else language_code(language)
     trained = Path(source) / MODEL
     place = trained if trained.is_dir() else source
     model, shift = load_trained(place, dtype=dtype, device=device)
     shift = shift if shifted else None
     if held_out is not None:
         dominant = shift.dominant if shift else held_out[0].language
-        return evaluate(model, held_out, shift, dominant, texts=texts)
+        return evaluate(
+            model, held_out, shift, dominant, texts=texts, max_new_tokens=max_new_tokens
+        )
     names = [name.strip() for name in (tasks or "").split(",")]
     found = run_harness(
         model, names, shift, code, folder=folder, limit=limit, batch_size=batch_size
     )
     return results_table(found)
+
+
+def _held_out(path: str, languages: str | None) -> list[SftRecord]:
+    """The records of the languages asked for, or all."""
+    records = load_records(path)
+    there = {record.language for record in records}
+    wanted = there if languages is None else language_list(languages)
+    for code in wanted:
+        if code not in there:
+            known = ", ".join(sorted(there))
+            raise ShiftlensError(f"{path} has no records in {code!r}; languages there: {known}")
+    return [record for record in records if record.language in wanted]

@@ -1,11 +1,12 @@
 """Instruction records: a prompt, the completion to learn, and the choices to rank it among."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from shiftlens.benchmarks import benchmark_rows
 from shiftlens.chats import chat_prompt, read_messages
 from shiftlens.corpus_files import jsonl_rows, line_error
 from shiftlens.demo.world import sft_records
@@ -23,7 +24,7 @@ class SftRecord:
     """One instruction; ``prompt + completion`` is the text.
 
     Attributes:
-        id: Names the record in messages.
+        id: Names the record; ``ITEM.LANGUAGE`` where the same item is there in several languages.
         language: Its BCP-47 code.
         prompt: What the model is given.
         completion: What it should go on with, the space before it included.
@@ -38,6 +39,11 @@ class SftRecord:
     completion: str
     choices: tuple[str, ...] = ()
     messages: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def item(self) -> str:
+        """What the record asks, whatever its language: the id without ``.LANGUAGE`` at its end."""
+        return self.id.removesuffix(f".{self.language}")
 
 
 def records_sha256(records: Sequence[SftRecord]) -> str:
@@ -78,8 +84,10 @@ def load_records(path: str | Path) -> list[SftRecord]:
     :func:`with_template` makes prompts of such.
 
     Args:
-        path: The file; or ``demo:train``, ``demo:validation`` or ``demo:test``; or a dataset of the
-            hub, ``hf:OWNER/NAME@REVISION#CONFIG:SPLIT``.
+        path: The file; or ``demo:train``, ``demo:validation`` or ``demo:test``; or the folder of a
+            benchmark, MGSM's or XCOPA's with a split (``xcopa/data:test``), as
+            :func:`shiftlens.benchmarks.benchmark_rows` reads it; or a dataset of the hub,
+            ``hf:OWNER/NAME@REVISION#CONFIG:SPLIT``.
 
     Returns:
         The records in the file's order, with canonical language codes.
@@ -90,28 +98,29 @@ def load_records(path: str | Path) -> list[SftRecord]:
             chat that does not end with an answer, lists choices without the completion or twice
             the same, or repeats an id.
     """
-    if str(path).startswith("demo:"):
-        return [
-            _record(Path(path), line, row)
-            for line, row in enumerate(sft_records(str(path).removeprefix("demo:")), 1)
-        ]
-    if str(path).startswith(PREFIX):
-        rows, path = hub_rows(str(path)), Path(path)
-    else:
-        path = Path(path)
-        if not path.is_file():
-            raise ShiftlensError(f"{path}: no such file; check the path of the records")
-        rows = jsonl_rows(path, ("language",))
     records: list[SftRecord] = []
     lines: dict[str, int] = {}
-    for line, row in rows:
-        record = _record(path, line, row)
+    for file, line, row in _rows(str(path)):
+        record = _record(file, line, row)
         if record.id in lines:
             first = lines[record.id]
-            raise line_error(path, line, f"id {record.id!r} was used in line {first}; rename one")
+            raise line_error(file, line, f"id {record.id!r} was used in line {first}; rename one")
         lines[record.id] = line
         records.append(record)
     return records
+
+
+def _rows(source: str) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+    """File, line number and object of every record."""
+    path = Path(source)
+    if source.startswith("demo:"):
+        yield from ((path, *row) for row in enumerate(sft_records(source.removeprefix("demo:")), 1))
+    elif source.startswith(PREFIX):
+        yield from ((path, *row) for row in hub_rows(source))
+    elif path.is_file():
+        yield from ((path, *row) for row in jsonl_rows(path, ("language",)))
+    else:
+        yield from benchmark_rows(path)
 
 
 def _record(path: Path, line: int, row: dict[str, Any]) -> SftRecord:

@@ -30,12 +30,16 @@ class EvalConfig:
 
     Attributes:
         model: The folder of a training, a local directory or hub id of a model, or demo.
-        records: Held-out records, as for --test of a training.
+        records: Held-out records, as for --test of a training: JSONL, the folder of MGSM, or that
+            of XCOPA with a split (xcopa/data:test).
         lm_eval: Tasks of lm-evaluation-harness, comma-separated.
         tasks: Folder of tasks of your own, one YAML file each.
-        language: Language of the tasks' texts, for the shift.
+        language: Language of the tasks' texts, for the shift; of records, those to take,
+            comma-separated, all by default.
         shift: Run with the training's shift on.
         texts: Score the answers to records by chrF and BLEU too, as for translations.
+        max_new_tokens: Longest answer to a record, in tokens; by default the longest right answer,
+            which leaves no room for a chain of thought.
         limit: Take the first so many items of each task only.
         batch_size: Items in a batch of the harness.
         out: File for the table, as CSV.
@@ -50,6 +54,7 @@ class EvalConfig:
     language: str | None = None
     shift: bool = True
     texts: bool = False
+    max_new_tokens: int | None = None
     limit: int | None = None
     batch_size: int = 16
     out: str | None = None
@@ -84,6 +89,7 @@ def evaluate(config: EvalConfig) -> int:
     Examples:
       shiftlens eval runs/x --records demo:test
       shiftlens eval runs/x --records translations.jsonl --texts
+      shiftlens eval runs/x --records mgsm --language sw,th --max-new-tokens 256
       shiftlens eval runs/x --lm-eval mgsm_direct_sw,xcopa_sw --language sw
       shiftlens eval runs/x --lm-eval mine --tasks DIR --language sw --no-shift
     """
@@ -96,6 +102,7 @@ def evaluate(config: EvalConfig) -> int:
         language=config.language,
         shifted=config.shift,
         texts=config.texts,
+        max_new_tokens=config.max_new_tokens,
         folder=config.tasks,
         limit=config.limit,
         batch_size=config.batch_size,
