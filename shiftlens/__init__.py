@@ -23,6 +23,7 @@ _HOME = {
     "ShifConTrainer": "trainer",
     "Shift": "shift",
     "ShiftlensError": "errors",
+    "Steering": "steering",
     "SweepConfig": "config",
     "TrainConfig": "config",
     "TokenMoments": "token_moments",

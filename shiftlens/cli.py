@@ -28,9 +28,11 @@ from shiftlens.commands.reading import (
     plot,
     report,
 )
+from shiftlens.commands.steer import steer
 from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.settings import with_settings_files
+from shiftlens.steering_config import SteerConfig
 
 EXAMPLES = """
 examples:
@@ -53,6 +55,7 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "compare": (CompareConfig, compare),
     "export": (ExportConfig, export),
     "eval": (EvalConfig, evaluate),
+    "steer": (SteerConfig, steer),
     "serve": (ServeConfig, serve),
     "check": (CheckConfig, check),
     "verify": (VerifyConfig, verify),

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.generation import guarded_generate
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel, hook_names, residual_hooks
 from shiftlens.pooling import Pooling, masked_mean
@@ -223,7 +223,8 @@ class Shift:
         rows = [languages] if isinstance(languages, str) else languages
         action = self.action(rows)
         if isinstance(model, LanguageModel):
-            with residual_hooks(model, action, self.area), _generation(model.hf, action):
+            plain = residual_hooks(model, action, self.area)
+            with plain, guarded_generate(model.hf, action.repeating):
                 yield
             return
         names = hook_names(self.vectors.n_layers)
@@ -288,6 +289,15 @@ class RowShift:
         stacked = torch.stack([zero if delta is None else delta for delta in deltas])
         return stacked[:, None], moved[:, None, None]
 
+    @contextlib.contextmanager
+    def repeating(self) -> Iterator[None]:
+        """Inside, ``generate`` is running."""
+        self.generating = True
+        try:
+            yield
+        finally:
+            self.generating = False
+
     def __call__(self, layer: int, stream: Tensor) -> Tensor | None:
         """The shifted stream ``(batch, pos, d_model)``; None where nothing moves."""
         if layer not in self._deltas:
@@ -322,45 +332,3 @@ def check_area(area: tuple[int, int], n_layers: int) -> None:
             f"area {a}-{b} is not possible: with L = {n_layers} blocks it takes two layers "
             f"a < b inside 1..{n_layers - 1}"
         )
-
-
-@contextlib.contextmanager
-def _generation(hf: Any, action: RowShift) -> Iterator[None]:
-    """Let ``generate`` multiply rows, and refuse prompts after which it would go on from padding.
-
-    Those are right-padded.
-    """
-    if not hasattr(hf, "generate"):
-        yield
-        return
-    generate = hf.generate
-
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        padding = _padded_at_end(hf, *args, **kwargs)
-        if padding is not None and padding.any():
-            row = int(padding.nonzero()[0])
-            raise ShiftlensError(
-                f"row {row}: right-padded prompts cannot be continued; pad on the left"
-            )
-        action.generating = True
-        try:
-            return generate(*args, **kwargs)
-        finally:
-            action.generating = False
-
-    with mock.patch.object(hf, "generate", guarded):
-        yield
-
-
-def _padded_at_end(hf: Any, inputs: Tensor | None = None, **kwargs: Any) -> Tensor | None:
-    """Which prompts end in padding, ``(batch,)``; without a mask, as ``generate`` infers it."""
-    mask = kwargs.get("attention_mask")
-    if mask is not None:
-        return mask[:, -1] == 0
-    ids = kwargs.get("input_ids", kwargs.get("inputs", inputs))
-    settings = kwargs.get("generation_config") or hf.generation_config
-    pad = kwargs.get("pad_token_id", settings.pad_token_id)
-    end = kwargs.get("eos_token_id", settings.eos_token_id)
-    if ids is None or pad is None or pad in (end if isinstance(end, list) else [end]):
-        return None
-    return ids[:, -1] == pad

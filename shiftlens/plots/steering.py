@@ -1,0 +1,116 @@
+"""What steering does to answers: curves over the strength."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from shiftlens.errors import ShiftlensError
+from shiftlens.languages import language_name
+from shiftlens.plots.style import FLOOR_COLOUR, PALETTE, language_style, shared_style
+
+_PANELS = {
+    "language": "share of answers in a language",
+    "exact_match": "right answers, in the words of",
+    "perplexity": "perplexity of the right answer of",
+}
+_COLUMNS = ("strength", "measure", "language", "value", "low", "high")
+_WIDTH, _HEIGHT = 6.8, 2.7
+_NO_LANGUAGE: dict[str, Any] = {"color": FLOOR_COLOUR, "ls": ":"}
+_LEAST = 0.05
+"""A language that fewer answers are in at every strength is left out."""
+
+
+def steering_figure(table: pd.DataFrame, title: str | None = None) -> Figure:
+    """Draw language, quality and perplexity of the answers over the strength of a steering.
+
+    Bands are the table's 95% intervals. Languages that less than 5% of the answers are in at every
+    strength are not drawn.
+
+    Args:
+        table: That of :func:`shiftlens.steering_curve.steering_curve`.
+        title: Text above the panels.
+
+    Returns:
+        The figure, two page columns (6.8 in) wide, tied to no window or notebook.
+
+    Raises:
+        ShiftlensError: The table lacks a column or a measure.
+    """
+    if missing := [name for name in _COLUMNS if name not in table.columns]:
+        raise ShiftlensError(f"the table of a steering lacks the column(s) {', '.join(missing)}")
+    if absent := [name for name in _PANELS if name not in set(table["measure"])]:
+        raise ShiftlensError(f"the table of a steering lacks the measure(s) {', '.join(absent)}")
+    with shared_style():
+        figure = Figure(figsize=(_WIDTH, _HEIGHT))
+        panels = figure.subplots(1, len(_PANELS))
+        for axes, (measure, words) in zip(panels, _PANELS.items(), strict=True):
+            _draw(axes, table[table["measure"] == measure])
+            axes.set_title(words)
+            if measure == "perplexity":
+                axes.set_yscale("log")
+            else:
+                axes.set_ylim(-0.02, 1.02)
+        panels[1].set_xlabel("strength")
+        entries = {
+            name: handle
+            for axes in panels
+            for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(entries.values(), entries, loc="outside lower center", ncols=5)
+        if title:
+            figure.suptitle(title)
+        figure.draw_without_rendering()
+    return figure
+
+
+def _draw(axes: Axes, rows: pd.DataFrame) -> None:
+    for code, own in rows.groupby("language", sort=False):
+        own = own.sort_values("strength")
+        if (own["measure"] == "language").all() and own["value"].max() < _LEAST:
+            continue
+        if code == "none":
+            look, name = _NO_LANGUAGE, "no known answer"
+        else:
+            style = language_style(str(code))
+            look, name = {"color": style.colour, "marker": style.marker}, language_name(str(code))
+        axes.fill_between(own["strength"], own["low"], own["high"], color=look["color"],
+                          alpha=0.18, lw=0)  # fmt: skip
+        axes.plot(own["strength"], own["value"], label=name, **look)
+
+
+def arms_by_language(table: pd.DataFrame) -> Figure:
+    """Draw exact match of several models by language: means over seeds, bars their range.
+
+    Args:
+        table: Tidy ``arm, language, seed, exact_match``; arms are drawn in their order.
+
+    Returns:
+        The figure, two page columns (6.8 in) wide, tied to no window or notebook.
+
+    Raises:
+        ShiftlensError: The table lacks a column or has no rows.
+    """
+    columns = ("arm", "language", "seed", "exact_match")
+    if missing := [name for name in columns if name not in table.columns]:
+        raise ShiftlensError(f"the table of arms lacks the column(s) {', '.join(missing)}")
+    if table.empty:
+        raise ShiftlensError("the table of arms has no rows")
+    languages, arms = list(table["language"].unique()), list(table["arm"].unique())
+    with shared_style():
+        figure = Figure(figsize=(_WIDTH, _HEIGHT))
+        axes = figure.add_subplot()
+        for number, arm in enumerate(arms):
+            own = table[table["arm"] == arm].groupby("language")["exact_match"]
+            stats = own.agg(["mean", "min", "max"]).loc[languages]
+            places = [n + 0.15 * (number - (len(arms) - 1) / 2) for n in range(len(languages))]
+            ends = [stats["mean"] - stats["min"], stats["max"] - stats["mean"]]
+            axes.errorbar(places, stats["mean"], ends, fmt="os^Dv"[number % 5], ls="none",
+                          color=PALETTE[number % len(PALETTE)], label=arm)  # fmt: skip
+        axes.set_xticks(range(len(languages)), [language_name(code) for code in languages])
+        axes.set_ylim(0, 1.02)
+        axes.set_ylabel("exact match")
+        figure.legend(loc="outside lower center", ncols=len(arms))
+        figure.draw_without_rendering()
+    return figure

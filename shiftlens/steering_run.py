@@ -1,0 +1,143 @@
+"""Steering from states to a curve on disk: what ``shiftlens steer`` runs."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+
+from shiftlens.collect import collect_states
+from shiftlens.config import to_yaml
+from shiftlens.corpora import load_corpus
+from shiftlens.errors import ShiftlensError
+from shiftlens.folders.opening import open_run_folder
+from shiftlens.folders.runs import DemoFolder
+from shiftlens.geometry.language_subspace import LanguageSubspace
+from shiftlens.languages import language_code
+from shiftlens.models import LanguageModel, load_model
+from shiftlens.plots.save import save_figure
+from shiftlens.plots.steering import steering_figure
+from shiftlens.sft import load_records
+from shiftlens.shift import LanguageVectors
+from shiftlens.steering import Steering, check_layer
+from shiftlens.steering_config import SteerConfig
+from shiftlens.steering_curve import check_items, steering_curve
+from shiftlens.store import STORE, ActivationStore, make_folder, write_atomic
+
+KINDS = ("language", "difference", "subspace-onto", "subspace-out", "lsar", "incline")
+
+
+def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.DataFrame:
+    """Measure the curve of one steering, and write it.
+
+    The folder then holds ``steering.csv``, ``.parquet``, ``.png`` and ``.svg``, ``config.yaml``
+    and, where there was no run, ``activations/``.
+
+    Returns:
+        The table of :func:`shiftlens.steering_curve.steering_curve`.
+
+    Raises:
+        ShiftlensError: Something asked for is not there or does not fit (named).
+    """
+    strengths = read_strengths(config.strengths)
+    config.source, config.target = map(language_code, (config.source, config.target))
+    if config.kind not in KINDS:
+        raise ShiftlensError(f"unknown kind {config.kind!r}; choose from {', '.join(KINDS)}")
+    records = load_records(config.records)
+    check_items(records, config.source, config.target)
+    model = load_model(config.model, dtype=config.dtype, device=config.device)
+    if not model.hf.can_generate():
+        raise ShiftlensError(f"model {model.name} cannot generate; give a causal model")
+    check_layer(config.layer, model.n_layers)
+    out = make_folder(Path(config.out))
+    store = _states(config, model, out)
+    sides = (config.source, config.target, config.layer)
+    steering = fit_steering(config.kind, store, *sides, config.ridge)
+    table = steering_curve(model, records, config.source, config.target, steering, strengths)
+    buffer = BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_atomic(out / "steering.parquet", buffer.getvalue())
+    write_atomic(out / "steering.csv", table.to_csv(index=False).encode())
+    title = f"{config.kind}, {config.source} to {config.target}, layer {config.layer}"
+    figures = save_figure(steering_figure(table, title), out / "steering")
+    write_atomic(out / "config.yaml", to_yaml(config).encode())
+    shown = table.assign(what=table["measure"] + " " + table["language"])
+    wide = shown.pivot(index="strength", columns="what", values="value")
+    say(wide[list(dict.fromkeys(shown["what"]))].round(3).to_string())
+    say("\n".join(map(str, ["", out / "steering.csv", *figures])))
+    return table
+
+
+def read_strengths(text: str) -> list[float]:
+    """Read strengths separated by commas.
+
+    Raises:
+        ShiftlensError: One is no number, or given twice.
+    """
+    try:
+        strengths = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ShiftlensError(f"strengths {text!r}: {error}; give numbers as in 0,1,2") from None
+    if len(set(strengths)) < len(strengths):
+        raise ShiftlensError(f"strengths {text!r}: one is given twice; give each once")
+    return strengths
+
+
+def _states(config: SteerConfig, model: LanguageModel, out: Path) -> ActivationStore:
+    """This model's states: of the run, or measured now into the folder."""
+    if config.run is None:
+        corpus = config.corpus or ("demo" if config.model == "demo" else None)
+        if corpus is None:
+            raise ShiftlensError("give --run, a sweep of the model, or --corpus, parallel text")
+        return collect_states(model, load_corpus(corpus), out / STORE)
+    folder = open_run_folder(config.run)
+    run = folder.sweep if isinstance(folder, DemoFolder) else folder
+    sha256 = model.sha256
+    for states in run.states.values():
+        store = states.store
+        if isinstance(store, ActivationStore) and store.manifest["model"]["sha256"] == sha256:
+            return store
+    raise ShiftlensError(
+        f"{config.run} holds no sentence vectors of model {model.name} (other weights, another "
+        "dtype, or token moments only); sweep this model, or give --corpus in place of --run"
+    )
+
+
+def fit_steering(
+    kind: str, store: ActivationStore, source: str, target: str, layer: int, ridge: float = 0.0
+) -> Steering:
+    """Make a steering of a kind from the sentence vectors of a store.
+
+    Args:
+        kind: One of :data:`KINDS`. ``subspace-onto`` takes the target's subspace and
+            ``subspace-out`` the source's, both with 90% of the variance.
+        store: Sentence vectors of every language at every layer.
+        source: Language of the texts to be steered.
+        target: Language to steer to.
+        layer: Where.
+        ridge: For ``incline``.
+
+    Raises:
+        ShiftlensError: An unknown kind, no such layer, or a language without states.
+    """
+    if kind not in KINDS:
+        raise ShiftlensError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
+    check_layer(layer, store.layers[-1])
+    for language in (source, target):
+        if language not in store.languages:
+            known = ", ".join(store.languages)
+            raise ShiftlensError(f"language {language!r} has no vectors (there: {known})")
+    if kind.startswith("subspace"):
+        onto = kind == "subspace-onto"
+        states = store.states(target if onto else source, layer)
+        return Steering.subspace(LanguageSubspace().fit(states), layer, onto)
+    if kind == "incline":
+        return Steering.incline(
+            store.states(source, layer), store.states(target, layer), layer, ridge
+        )
+    vectors = LanguageVectors.from_store(store)
+    if kind == "language":
+        return Steering.language(vectors, target, layer)
+    if kind == "lsar":
+        return Steering.lsar(vectors, layer)
+    return Steering.difference(vectors, source, target, layer)
