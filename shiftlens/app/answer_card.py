@@ -29,13 +29,13 @@ def answer_cards(request: PatchRequest, answer: PatchedAnswer) -> list[Any]:
     head = "" if answer.head is None else f", head {answer.head}"
     where = f"layer {answer.layer}{head}, at “{answer.site.label}”"
     return [
-        _card("corrupt", request.corrupt, answer.corrupt),
-        _card("corrupt, patched", where, answer.patched, "patched"),
-        _card("clean", request.clean, answer.clean),
+        answer_card("corrupt", request.corrupt, answer.corrupt),
+        answer_card("corrupt, patched", where, answer.patched, "patched"),
+        answer_card("clean", request.clean, answer.clean),
     ]
 
 
-def _card(title: str, where: str, said: Continuation, look: str = "") -> html.Div:
+def answer_card(title: str, where: str, said: Continuation, look: str = "") -> html.Div:
     """The greedy continuation, and the likeliest next tokens with their probabilities as bars."""
     text = said.text.strip()
     bars = [

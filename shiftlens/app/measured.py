@@ -1,7 +1,7 @@
 """What a run measured of the model that is served: its states, its sweep, its sentences."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -63,6 +63,19 @@ class Measured:
     def vectors(self) -> LanguageVectors:
         """The language vectors: a training's own, or the means of the states."""
         return self.trained.vectors if self.trained else LanguageVectors.from_store(self.store)
+
+    def shift(self, area: tuple[int, int]) -> Shift:
+        """The shift between two layers: a training's own moved there, or one of these vectors."""
+        return replace(self.trained or Shift(self.vectors, area, self.dominant), area=area)
+
+    def shift_code(self, area: tuple[int, int]) -> str:
+        """The lines of Python that make :meth:`shift`; a training's need ``replace``."""
+        if self.trained:
+            return f"{self.trained_code}\nshift = replace(shift, area={area})"
+        return (
+            f"{self.code.splitlines()[0]}\nvectors = sl.LanguageVectors.from_store(store)\n"
+            f'shift = sl.Shift(vectors, {area}, "{self.dominant}")'
+        )
 
 
 def open_run(run: Path, model: LanguageModel) -> Measured:

@@ -1,4 +1,4 @@
-"""The page: a head with the model and three views, of which one shows."""
+"""The page: a head with the model and its views, of which one shows."""
 
 import sys
 import traceback
@@ -7,7 +7,9 @@ from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html, no_update, set_props
 
+from shiftlens.app.lens_view import LensView
 from shiftlens.app.links import asked_view, read_link
+from shiftlens.app.neuron_view import NeuronView
 from shiftlens.app.patch_view import PatchView
 from shiftlens.app.security import protect
 from shiftlens.app.session import Session
@@ -45,9 +47,8 @@ def build(session: Session, port: int) -> Dash:
         add_log_handler=False,
         on_error=_tell,
     )
-    views = {
-        view.name: view for view in (PatchView(session), ShiftView(session), SweepView(session))
-    }
+    kinds: Any = (PatchView, ShiftView, SweepView, LensView, NeuronView)
+    views = {kind.name: kind(session) for kind in kinds}
     app.layout = _layout(session, views)
     _connect(app, views)
     for view in views.values():

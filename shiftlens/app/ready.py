@@ -17,3 +17,10 @@ def ready_prompts() -> dict[str, dict[str, SftRecord]]:
     for record in load_records("demo:test"):
         found.setdefault(record.id.split(".")[0], {})[record.language] = record
     return {item: found[item] for item in sorted(found)[::_EVERY]}
+
+
+@cache
+def ready_texts() -> dict[str, str]:
+    """One of these questions in every language: language to text."""
+    question = next(iter(ready_prompts().values()))
+    return {language: record.prompt for language, record in question.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shiftlens.app.measured import Measured, measure_demo
 from shiftlens.app.worker import Job, Worker
-from shiftlens.corpora import load_corpus
+from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel, residual_hooks
@@ -84,6 +84,28 @@ class Session:
         """The line of Python that loads the model."""
         more = "" if self.dtype == "float32" else f', dtype="{self.dtype}"'
         return f"model = sl.load_model({self.model.name!r}{more})"
+
+    @property
+    def corpus(self) -> Corpus:
+        """The parallel sentences: the run's, or the demo's.
+
+        Raises:
+            ShiftlensError: There is no run.
+        """
+        if self.missing:
+            raise ShiftlensError(self.missing)
+        return load_corpus(DEMO) if self.known is None else Corpus.from_texts(self.known.texts)
+
+    @property
+    def corpus_code(self) -> str:
+        """The lines of Python that make ``corpus``."""
+        if self.known is None or self.known.demo:
+            return 'corpus = sl.load_corpus("demo")'
+        codes = ", ".join(map(repr, self.known.texts))
+        return (
+            f"{self.known.texts_code}\n"
+            f"corpus = sl.Corpus.from_texts({{code: texts[code] for code in [{codes}]}})"
+        )
 
     def measured(self, job: Job) -> Measured:
         """What was measured; the demo is measured now where it was not yet.

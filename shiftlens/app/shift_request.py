@@ -1,6 +1,6 @@
 """What the view of the shift asks for: checked, computed, and as Python."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pprint import pformat
 
 from shiftlens.app.ready import OWN, ready_prompts
@@ -12,7 +12,7 @@ from shiftlens.area import MINIMUM_BLOCKS
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.settings import preset_path, read_settings
-from shiftlens.shift import Shift, check_area
+from shiftlens.shift import check_area
 
 STRONGEST = 1.5
 
@@ -90,8 +90,7 @@ def compare(session: Session, request: ShiftRequest, job: Job) -> ShiftCompariso
         Stopped: The job was cancelled.
     """
     measured = session.measured(job)
-    shift = measured.trained or Shift(measured.vectors, request.area, measured.dominant)
-    shift = replace(shift, area=request.area)
+    shift = measured.shift(request.area)
     job.begin("answering")
     with session.stoppable(job):
         return compare_shift(
@@ -104,14 +103,6 @@ def code(session: Session, request: ShiftRequest, language: str) -> str:
     measured = session.known
     if measured is None:
         return ""
-    if measured.trained is None:
-        source = measured.code.splitlines()[0]
-        shift = (
-            f"{source}\nvectors = sl.LanguageVectors.from_store(store)\n"
-            f'shift = sl.Shift(vectors, {request.area}, "{measured.dominant}")'
-        )
-    else:
-        shift = f"{measured.trained_code}\nshift = replace(shift, area={request.area})"
     first = "from dataclasses import replace\n\n" if measured.trained else ""
     prompts = pformat(request.prompts, sort_dicts=False)
     expected = f"expected = {pformat(request.expected, sort_dicts=False, compact=True)}\n"
@@ -120,7 +111,7 @@ def code(session: Session, request: ShiftRequest, language: str) -> str:
 from shiftlens.app import compare_shift, shift_figure
 
 {session.load_code}
-{shift}
+{measured.shift_code(request.area)}
 prompts = {prompts}
 {expected if request.expected else ""}\
 comparison = compare_shift(model, shift, prompts, {answers}strength={request.strength})

@@ -72,15 +72,26 @@ def read_pair(model: LanguageModel, clean: str, corrupt: str) -> tuple[Prompt, P
             f"model {model.name} ({type(model.hf).__name__}) cannot be patched; patching needs a "
             "causal language model with attention in every block"
         )
-    return _read(model, clean, "clean"), _read(model, corrupt, "corrupt")
+    return read_prompt(model, clean, "clean "), read_prompt(model, corrupt, "corrupt ")
 
 
-def _read(model: LanguageModel, text: str, which: str) -> Prompt:
-    _check_text(text, f"the {which} text")
+def read_prompt(model: LanguageModel, text: str, which: str = "") -> Prompt:
+    """Tokenise a text that is to be continued.
+
+    Args:
+        model: Whose tokenizer, a fast one, to use.
+        text: The text.
+        which: What it is called in messages, the space behind it included.
+
+    Raises:
+        ShiftlensError: An empty text, one that the model's positions do not hold, or a tokenizer
+            that cannot say where its tokens lie.
+    """
+    _check_text(text, f"the {which}text")
     if not model.tokenizer.is_fast:
         raise ShiftlensError(
-            f"the tokenizer of {model.name} does not say where its tokens lie in a text; patching "
-            "needs a fast tokenizer"
+            f"the tokenizer of {model.name} does not say where its tokens lie in a text; a fast "
+            "tokenizer is needed"
         )
     encoded = model.tokenizer(
         text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
@@ -90,7 +101,7 @@ def _read(model: LanguageModel, text: str, which: str) -> Prompt:
     limit = model.max_positions
     if limit is not None and length > limit:
         raise ShiftlensError(
-            f"the {which} text has {length} tokens but the model has {limit} positions; shorten it"
+            f"the {which}text has {length} tokens but the model has {limit} positions; shorten it"
         )
     ids = encoded["input_ids"][:length]
     spans = [_trimmed(text, *span) for span in encoded["offset_mapping"][:length]]

@@ -1,0 +1,93 @@
+"""The top of a model: from the residual stream to next-token logits, by its own modules."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from shiftlens.errors import ShiftlensError
+from shiftlens.models import LanguageModel, _adapter, residual_hooks
+
+AGREES = 0.02
+"""Largest difference allowed, as a share of the logits' spread; bfloat16 is within 0.01."""
+
+
+@dataclass(frozen=True)
+class LensHead:
+    r"""What a decoder does with the residual stream after its last block.
+
+    .. math:: z(h) = f(W_U \, N(h))
+
+    with N the final norm (and OPT's projection out of the stream, where it has one), :math:`W_U`
+    the unembedding and f what an architecture does to its logits (Gemma 2 caps them, Cohere and
+    Granite scale them). Read at a layer below the last, z is the logit lens.
+
+    Attributes:
+        modules: N and :math:`W_U`, modules of the plain model.
+        finish: f.
+
+    Source:
+        nostalgebraist, "interpreting GPT: the logit lens", LessWrong, 2020.
+    """
+
+    modules: tuple[nn.Module, ...]
+    finish: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def of(cls, model: LanguageModel) -> "LensHead":
+        """Find the head of a model, and hold it against the model's own logits.
+
+        Raises:
+            ShiftlensError: The model is no decoder, or what it does with the last layer is not
+                known (the lens at the last layer would not be the model's own logits).
+        """
+        check_decoder(model)
+        adapter = _adapter(model.hf)
+        names = [
+            adapter.component_mapping[part].name
+            for part in ("ln_final", "project_out", "unembed")
+            if part in adapter.component_mapping
+        ]
+        modules = tuple(model.hf.get_submodule(name) for name in names)
+        head = cls(modules, adapter.apply_output_logits_transform)
+        head._hold_against(model)
+        return head
+
+    @torch.no_grad()
+    def logits(self, stream: Tensor) -> Tensor:
+        """Next-token logits of the residual stream, ``(..., d_model)`` to ``(..., vocabulary)``."""
+        for module in self.modules:
+            stream = module(stream.to(next(module.parameters()).device))
+        return self.finish(stream)
+
+    def _hold_against(self, model: LanguageModel) -> None:
+        """Read the stream at the last layer of a short text of arbitrary tokens."""
+        vocabulary = model.hf.get_output_embeddings().weight.shape[0]
+        inputs = model.pad([[token % vocabulary for token in (5, 6, 7, 8)]])
+        seen: dict[int, Tensor] = {}
+        last = model.n_layers
+        with torch.no_grad(), residual_hooks(model, seen.__setitem__, [last]):
+            own = model.hf(**inputs).logits.float()
+        read = self.logits(seen[last]).to(own.device).float()
+        spread = (own - own.mean(-1, keepdim=True)).abs().max()
+        if own.shape != read.shape or not (own - read).abs().max() <= AGREES * spread:
+            raise ShiftlensError(
+                f"{type(model.hf).__name__} does more with its last layer than a final norm and an "
+                f"unembedding, so that the lens at layer {last} is not its own logits; the lens "
+                "cannot read it"
+            )
+
+
+def check_decoder(model: LanguageModel) -> None:
+    """Refuse a model that does not predict the next token.
+
+    Raises:
+        ShiftlensError: It is an encoder.
+    """
+    if not model.hf.can_generate():
+        raise ShiftlensError(
+            f"model {model.name} ({type(model.hf).__name__}) is an encoder: it fills masks with "
+            "the text on both sides and predicts no next token for the logit lens to read; give a "
+            "causal language model"
+        )

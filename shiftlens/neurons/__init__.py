@@ -1,0 +1,1 @@
+"""Language-specific neurons: found by activation entropy, scaled by hooks."""

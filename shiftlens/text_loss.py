@@ -1,0 +1,50 @@
+"""How well a causal model predicts texts: nats per token of each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from shiftlens.errors import ShiftlensError
+from shiftlens.models import LanguageModel
+from shiftlens.tokens import token_batches
+
+
+def text_losses(
+    model: LanguageModel, ids: Sequence[Sequence[int]], batch_tokens: int = 4096
+) -> np.ndarray:
+    r"""Mean negative log-probability of each text's tokens, the first one given.
+
+    .. math:: \ell(x) = -\frac{1}{T - 1} \sum_{t=2}^{T} \log p(x_t \mid x_{<t})
+
+    Whatever hooks the model has count; the perplexity is :math:`e^{\ell}`.
+
+    Args:
+        model: A causal language model.
+        ids: Token ids of each text, special tokens included.
+        batch_tokens: Most padded tokens in a batch.
+
+    Returns:
+        Nats per token, ``(texts,)``, float64.
+
+    Raises:
+        ShiftlensError: The model is no causal one, or a text has fewer than two tokens.
+    """
+    if not model.hf.can_generate():
+        raise ShiftlensError(
+            f"{type(model.hf).__name__} has no perplexity: it does not predict the next token; "
+            "give a causal language model"
+        )
+    if short := [row for row, tokens in enumerate(ids) if len(tokens) < 2]:
+        raise ShiftlensError(f"text {short[0]} has fewer than two tokens: nothing to predict")
+    losses = np.empty(len(ids))
+    rows = [list(tokens) for tokens in ids]
+    order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+    for batch in token_batches(order, rows, batch_tokens):
+        inputs = model.pad([rows[row] for row in batch])
+        with torch.no_grad():
+            logits = model.hf(**inputs).logits[:, :-1].float()
+        target, mask = inputs["input_ids"][:, 1:], inputs["attention_mask"][:, 1:].double()
+        chosen = logits.gather(2, target[..., None])[..., 0] - logits.logsumexp(-1)
+        losses[batch] = (-(chosen.double() * mask).sum(1) / mask.sum(1)).cpu().numpy()
+    return losses
