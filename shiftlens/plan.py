@@ -40,6 +40,11 @@ class CollectionPlan:
         sentences = sum(map(len, self.rows.values()))
         return sentences * len(self.manifest["layers"]) * self.manifest["model"]["d_model"] * 4
 
+    def shard_tokens(self, file: str) -> int:
+        """Tokens of a shard's sentences."""
+        ids = self.tokens[shard_language(file)].ids
+        return sum(len(ids[row]) for row in self.rows[file])
+
 
 def plan_collection(
     model: LanguageModel,

@@ -22,6 +22,7 @@ LEVELS = [
         "effects",
         "hub",
         "steering_config",
+        "ranks",
         "numerals",
     },
     {
@@ -59,6 +60,7 @@ LEVELS = [
         "adapters",
         "estimate",
         "contrastive",
+        "parallel",
         "trainer",
         "answers",
         "evaluate",
