@@ -60,10 +60,15 @@ def joined(device: str) -> Iterator[None]:
 
     Args:
         device: ``cpu`` for gloo; otherwise the backend of the accelerator there is.
+
+    Raises:
+        SharedError: The device is ``map``, which is for one process.
     """
     if launched() == 1 or _joined():
         yield
         return
+    if device == "map":
+        raise SharedError("device map spreads a model for one process; start without a launcher")
     import torch
     import torch.distributed as dist
     from accelerate import PartialState
