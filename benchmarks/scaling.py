@@ -34,7 +34,24 @@ WIDTH = 128
 BLOCKS = 4
 SMALLEST = 250
 SENTENCES = 1_000
-NAMES = "en es de fr it pt nl sv da fi pl cs hu ro tr sw".split()
+NAMES = [
+    "en",
+    "es",
+    "de",
+    "fr",
+    "it",
+    "pt",
+    "nl",
+    "sv",
+    "da",
+    "fi",
+    "pl",
+    "cs",
+    "hu",
+    "ro",
+    "tr",
+    "sw",
+]
 
 
 def write_corpus(folder: Path, sentences: int, languages: int) -> None:
@@ -49,7 +66,7 @@ def write_corpus(folder: Path, sentences: int, languages: int) -> None:
                 file.write(" ".join(f"w{word}" for word in words) + "\n")
 
 
-def make_model():  # noqa: ANN201 - LanguageModel, imported late
+def make_model():
     """A random Llama with a tokenizer of one token a word and a BOS."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors

@@ -23,6 +23,7 @@ LEVELS = [
         "hub",
         "steering_config",
         "ranks",
+        "ragged",
         "numerals",
     },
     {
