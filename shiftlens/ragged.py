@@ -1,6 +1,6 @@
 """Rows of unequal length in one array: lists of tokens at a tenth of the memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -17,12 +17,14 @@ class Ragged(Sequence[list[Any]]):
     """
 
     def __init__(self, rows: Iterable[Any], dtype: type):
-        values: list[np.ndarray] = []
         lengths: list[int] = []
-        for row in rows:
-            values.append(np.asarray(row, dtype))
-            lengths.append(len(row))
-        self.values = np.concatenate(values) if values else np.empty(0, dtype)
+
+        def numbers() -> Iterator[Any]:
+            for row in rows:
+                lengths.append(len(row))
+                yield from row
+
+        self.values = np.fromiter(numbers(), dtype)
         self.ends = np.cumsum(lengths, dtype=np.int64)
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -100,8 +101,8 @@ def _encode_all(
     model: LanguageModel, texts: Sequence[str], limit: int
 ) -> tuple[Ragged, Ragged, int]:
     """Ids and special-token flags of texts, and how many were cut, some texts at a time."""
-    ids: list[np.ndarray] = []
-    special: list[np.ndarray] = []
+    ids: list[Ragged] = []
+    special: list[Ragged] = []
     count = 0
     for start in range(0, len(texts), TEXTS):
         some = texts[start : start + TEXTS]
@@ -112,10 +113,10 @@ def _encode_all(
             for key, values in shorter.items():
                 for row, value in zip(cut, values, strict=True):
                     whole[key][row] = value
-        ids += [np.array(row, np.int32) for row in whole["input_ids"]]
-        special += [np.array(row, bool) for row in whole["special_tokens_mask"]]
+        ids.append(Ragged(whole["input_ids"], np.int32))
+        special.append(Ragged(whole["special_tokens_mask"], bool))
         count += len(cut)
-    return Ragged(ids, np.int32), Ragged(special, bool), count
+    return Ragged(chain(*ids), np.int32), Ragged(chain(*special), bool), count
 
 
 def _encode(model: LanguageModel, texts: Sequence[str], **options: object) -> dict[str, list]:
