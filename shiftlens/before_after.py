@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from shiftlens import ranks
 from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
@@ -48,8 +49,9 @@ def sweep_into(
     pooling = Pooling(config.special_tokens, config.skip_first)
     path = make_folder(folder) / STORE
     store = collect_states(model, parallel, path, pooling=pooling, shift=shift)
-    sweep = sweep_layers(store, config.dominant)
-    write_atomic(folder / "sweep.csv", sweep.table.to_csv(index=False).encode())
+    sweep = ranks.from_first(lambda: sweep_layers(store, config.dominant))
+    if ranks.is_first():
+        write_atomic(folder / "sweep.csv", sweep.table.to_csv(index=False).encode())
     return sweep
 
 

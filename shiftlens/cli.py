@@ -4,14 +4,16 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tyro
 
-from shiftlens import __version__
+from shiftlens import __version__, ranks
 from shiftlens.commands.making import (
     CheckConfig,
     VerifyConfig,
     check,
+    collect,
     demo,
     metrics,
     serve,
@@ -48,6 +50,7 @@ examples:
 
 COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "demo": (DemoConfig, demo),
+    "collect": (SweepConfig, collect),
     "sweep": (SweepConfig, sweep),
     "train": (TrainConfig, train),
     "plot": (PlotConfig, plot),
@@ -61,7 +64,8 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "verify": (VerifyConfig, verify),
     "metrics": (None, metrics),
 }
-RESUMABLE = ("demo", "sweep", "train")
+RESUMABLE = ("demo", "collect", "sweep", "train")
+LAUNCHABLE = ("collect", "sweep", "train")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,22 +85,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _overview(None if name in ("-h", "--help") else name)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    settings, command = COMMANDS[name]
-    description = inspect.getdoc(command)
     try:
-        if settings is None:
-            return tyro.cli(command, prog=f"shiftlens {name}", description=description, args=rest)
-        rest = with_settings_files(rest, settings)
-        return command(
-            tyro.cli(settings, prog=f"shiftlens {name}", description=description, args=rest)
-        )
+        with ranks.hushed():
+            return _run(name, rest)
     except ShiftlensError as error:
-        print(f"shiftlens: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        if not (ranks.silent() and isinstance(error, ranks.SharedError)):
+            print(f"shiftlens: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         more = "; the same command goes on where it was" if name in RESUMABLE else ""
-        print(f"shiftlens: interrupted{more}", file=sys.stderr)
+        if not ranks.silent():
+            print(f"shiftlens: interrupted{more}", file=sys.stderr)
         return 130
+
+
+def _run(name: str, rest: list[str]) -> int:
+    settings, command = COMMANDS[name]
+    options: Any = {"prog": f"shiftlens {name}", "description": inspect.getdoc(command)}
+    if ranks.launched() > 1 and name not in LAUNCHABLE:
+        raise ranks.SharedError(
+            f"{name} runs in one process; start it without a launcher, which takes "
+            f"{', '.join(LAUNCHABLE)}"
+        )
+    if settings is None:
+        return tyro.cli(command, args=rest, **options)
+    with ranks.hushed(errors=True):
+        config = tyro.cli(settings, args=with_settings_files(rest, settings), **options)
+    with ranks.joined(getattr(config, "device", "auto")):
+        return command(config)
 
 
 def _overview(unknown: str | None) -> int:

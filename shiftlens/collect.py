@@ -1,7 +1,7 @@
 """One pass over a corpus: every layer's sentence vectors, from the model into the store."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from shiftlens import ranks
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel, bridged, hook_names
@@ -34,7 +35,8 @@ def collect_states(
     The sentence vector of text x at layer l is the mean of the residual stream after block l over
     the pooled positions, in float32. Batches are filled by token count from sentences of like
     length, and the unembedding is not computed. A run that was killed goes on where it stopped
-    and ends with the bytes of an undisturbed one.
+    and ends with the bytes of an undisturbed one. Started by a launcher, the processes divide the
+    shards among themselves, and the bytes are those of one process with as many threads.
 
     With the option ``shift`` the states are those of the model with that shift on, each text moved
     as its language is: layers a..b-1 lie in the dominant language's subspace, and layer b and
@@ -57,17 +59,48 @@ def collect_states(
             layer named).
     """
     plan = plan or plan_collection(model, corpus, **options)
-    with writing(path):
-        store = ActivationStore.create(path, plan.manifest)
-        if missing := store.missing():
+    with ranks.held_by_first(writing(path)):
+        store = ranks.from_first(lambda: ActivationStore.create(path, plan.manifest))
+        if missing := ranks.from_first(store.missing):
             with (
                 progress_bar(plan, missing, progress) as bar,
                 layer_reader(model, masked_mean) as reader,
             ):
-                for file in missing:
+
+                def run(file: str) -> None:
                     states = _shard_states(model, corpus, plan, file, reader, bar)
                     store.write(file, np.array(plan.rows[file]), states)
+
+                run_missing(plan, missing, bar, run)
     return store
+
+
+def run_missing(
+    plan: CollectionPlan, missing: Sequence[str], bar: tqdm, run: Callable[[str], None]
+) -> None:
+    """Run each missing shard in one of the processes, shards of like length side by side.
+
+    What is in a shard, and the batches it is made of, is the plan's: whichever process runs it,
+    and however many there are, its bytes are the same.
+
+    Args:
+        plan: The plan that has the shards.
+        missing: The shards to run.
+        bar: Counts the sentences of all processes.
+        run: Runs one shard in this process and counts its sentences.
+
+    Raises:
+        ShiftlensError: That of the first process that has one; all of them raise it.
+    """
+    lengths = {file: plan.shard_tokens(file) for file in missing}
+    order = sorted(missing, key=lambda file: -lengths[file]) if ranks.count() > 1 else missing
+    for start in range(0, len(order), ranks.count()):
+        turn = order[start : start + ranks.count()]
+        own = turn[ranks.number() : ranks.number() + 1]
+        with ranks.together():
+            for file in own:
+                run(file)
+        bar.update(sum(len(plan.rows[file]) for file in turn if file not in own))
 
 
 def _shard_states(
@@ -106,7 +139,11 @@ def progress_bar(plan: CollectionPlan, missing: list[str], progress: bool) -> tq
     total = sum(map(len, plan.rows.values()))
     done = total - sum(len(plan.rows[file]) for file in missing)
     return tqdm(
-        total=total, initial=done, unit="texts", desc="collect", disable=not progress or None
+        total=total,
+        initial=done,
+        unit="texts",
+        desc="collect",
+        disable=not (progress and ranks.is_first()) or None,
     )
 
 

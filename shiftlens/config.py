@@ -43,7 +43,8 @@ class SweepConfig:
         max_length: Longest text in tokens; longer ones are cut, and counted.
         batch_tokens: Most tokens, padding included, in one forward pass.
         dtype: Number type of the model: float32, bfloat16 or float16.
-        device: cpu, cuda, mps, ... or auto.
+        device: cpu, cuda, mps, ... or auto; map to spread a large model over all accelerators,
+            memory and disk.
         seed: Seed of the halving of the sentences.
     """
 

@@ -1,8 +1,9 @@
 """Multilingual contrastive learning on parallel texts, inside the layer area."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from shiftlens.models import LanguageModel, residual_hooks
 from shiftlens.pooling import masked_mean
 from shiftlens.shift import RowShift
 from shiftlens.tokens import TokenizedLanguage, pooled_mask
+
+T = TypeVar("T")
 
 
 def infonce(dominant: Tensor, other: Tensor, temperature: float = 0.2) -> Tensor:
@@ -104,6 +107,15 @@ class PairBatch:
     def __len__(self) -> int:
         """Number of pairs."""
         return len(self.languages) // 2
+
+    def part(self, rows: slice) -> "PairBatch":
+        """Some of the pairs."""
+        n = len(self)
+
+        def both(sides: Sequence[T]) -> list[T]:
+            return [*sides[:n][rows], *sides[n:][rows]]
+
+        return PairBatch(tuple(both(self.languages)), both(self.ids), both(self.pooled))
 
 
 @dataclass
@@ -208,6 +220,7 @@ def contrastive_loss(
     form: str = "infonce",
     shift: RowShift | None = None,
     temperature: float = 0.2,
+    gather: Callable[[Tensor], Tensor] = lambda rows: rows,
 ) -> Tensor:
     r"""The contrastive loss of a batch: mean over the layers a..b-1 of the area.
 
@@ -222,6 +235,8 @@ def contrastive_loss(
         form: One of ``FORMS``; ``recentred`` is on unshifted states, whatever ``shift`` is.
         shift: The batch's shift; None for an unshifted pass.
         temperature: :math:`\tau` of every form but ``l2``.
+        gather: From one side's states of these pairs ``(N, d)`` to those of a larger batch that
+            they are part of, whose other pairs then are negatives too.
 
     Returns:
         A scalar.
@@ -234,7 +249,7 @@ def contrastive_loss(
     losses = []
     for pooled, last in states:
         for side in (pooled, last) if form in ("l2", "anchored") else (pooled,):
-            dominant, other = side[:n], side[n:]
+            dominant, other = gather(side[:n]), gather(side[n:])
             if form == "l2":
                 losses.append(detached_l2(dominant, other))
             elif form == "anchored":

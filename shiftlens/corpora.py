@@ -88,8 +88,10 @@ class Corpus:
     @cached_property
     def sha256(self) -> str:
         """Hexadecimal hash of the languages in order, the ids and the sentences."""
-        content = json.dumps([self.ids, list(self.texts.items())])
-        return hashlib.sha256(content.encode()).hexdigest()
+        digest = hashlib.sha256()
+        for piece in json.JSONEncoder().iterencode([self.ids, list(self.texts.items())]):
+            digest.update(piece.encode())
+        return digest.hexdigest()
 
     def head(self, n: int) -> Corpus:
         """Keep the first sentences.

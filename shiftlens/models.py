@@ -70,8 +70,8 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where token ids go."""
-        return self.hf.device
+        """Where token ids go; from memory, where the first weights lie on disk."""
+        return torch.device("cpu") if self.hf.device.type == "meta" else self.hf.device
 
     @property
     def max_positions(self) -> int | None:
@@ -110,9 +110,19 @@ class LanguageModel:
         }
         for name, tensor in sorted(weights.items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            here = self._offloaded(name) if tensor.is_meta else tensor
+            flat = here.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+    def _offloaded(self, name: str) -> Tensor:
+        """A weight that accelerate keeps in memory or on disk until its module runs."""
+        from accelerate.utils import align_module_device
+
+        path, _, leaf = name.rpartition(".")
+        module = self.hf.base_model.get_submodule(path)
+        with align_module_device(module, "cpu"):
+            return getattr(module, leaf).detach().clone()
 
     def pad(self, sequences: Sequence[Sequence[int]], side: str = "right") -> dict[str, Tensor]:
         """Pad token ids into the keyword arguments of a forward pass.
@@ -158,7 +168,8 @@ def load_model(
             embedded model, or a Hugging Face model in memory.
         tokenizer: Needed beside a model in memory; otherwise loaded from ``source``.
         dtype: ``float32``, ``bfloat16`` or ``float16``; ignored for a model in memory.
-        device: ``cpu``, ``cuda``, ``mps``, ... or ``auto`` for an accelerator where there is one.
+        device: ``cpu``, ``cuda``, ``mps``, ... or ``auto`` for an accelerator where there is one;
+            ``map`` to spread the blocks over all accelerators, memory and disk, as they fit.
 
     Returns:
         The model in evaluation mode. Masked language models (BERT, RoBERTa, XLM-R) and causal
@@ -177,7 +188,7 @@ def load_model(
     path = str(demo_model_path()) if name == "demo" else transformer_folder(name)
     if dtype not in DTYPES:
         raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
-    place = _device(device)
+    place = None if device == "map" else _device(device)
     with _hub_errors(path):
         config = AutoConfig.from_pretrained(path)
         if config.is_encoder_decoder:
@@ -189,7 +200,10 @@ def load_model(
         factory = AutoModelForMaskedLM if masked else AutoModelForCausalLM
         with _quiet_loading():
             loaded: Any = factory.from_pretrained(
-                path, dtype=DTYPES[dtype], output_loading_info=True
+                path,
+                dtype=DTYPES[dtype],
+                output_loading_info=True,
+                device_map="auto" if place is None else None,
             )
         hf, report = loaded
         _refuse_random_weights(name, hf, report["missing_keys"])
@@ -197,7 +211,8 @@ def load_model(
             tokenizer = AutoTokenizer.from_pretrained(path)
             if not tokenizer.vocab_size:
                 raise ShiftlensError(f"model {name!r} comes without the files of its tokenizer")
-    return LanguageModel(hf.eval().to(place), tokenizer, name)
+    hf.eval()
+    return LanguageModel(hf if place is None else hf.to(place), tokenizer, name)
 
 
 def _refuse_random_weights(

@@ -40,6 +40,11 @@ class CollectionPlan:
         sentences = sum(map(len, self.rows.values()))
         return sentences * len(self.manifest["layers"]) * self.manifest["model"]["d_model"] * 4
 
+    def shard_tokens(self, file: str) -> int:
+        """Tokens of a shard's sentences."""
+        lengths = self.tokens[shard_language(file)].ids.lengths
+        return int(lengths[self.rows[file]].sum())
+
 
 def plan_collection(
     model: LanguageModel,
@@ -156,7 +161,7 @@ def _shard_plan(tokens: dict[str, TokenizedLanguage], shard_rows: int) -> dict[s
     """Shard file to sentence numbers: each language's sentences, longest first, cut in shards."""
     plan = {}
     for language, tokenized in tokens.items():
-        lengths = [len(ids) for ids in tokenized.ids]
+        lengths = tokenized.ids.lengths.tolist()
         order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
         for number, start in enumerate(range(0, len(order), shard_rows)):
             plan[f"{language}-{number:05d}.safetensors"] = order[start : start + shard_rows]
@@ -164,7 +169,11 @@ def _shard_plan(tokens: dict[str, TokenizedLanguage], shard_rows: int) -> dict[s
 
 
 def _tokens_sha256(tokens: dict[str, TokenizedLanguage]) -> str:
+    """SHA-256 of languages and ids as JSON, row by row."""
     digest = hashlib.sha256()
     for language, tokenized in tokens.items():
-        digest.update(json.dumps([language, tokenized.ids]).encode())
+        digest.update(f"[{json.dumps(language)}, [".encode())
+        for row, ids in enumerate(tokenized.ids):
+            digest.update(f"{', ' if row else ''}{ids}".encode())
+        digest.update(b"]]")
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from shiftlens import ranks
 from shiftlens.collect import CollectionPlan, collect_states, plan_collection
 from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
@@ -63,34 +64,76 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
         ShiftlensError: Something in the settings, model or corpus is not usable; nothing is
             written before all of it has been looked at.
     """
-    corpus, model = _load(config)
-    plan = plan_collection(
-        model,
-        corpus,
-        pooling=Pooling(config.special_tokens, config.skip_first),
-        batch_tokens=config.batch_tokens,
-        max_length=config.max_length,
-    )
-    if config.states == "tokens":
-        plan = TokenPlan.of(plan, _halves(config, corpus))
-    out = make_folder(Path(config.out))
-    say(_forecast(config, model, corpus, plan))
-    _check_disk(out, plan)
-    tokens = _token_table(plan, corpus.dropped)
-    say(tokens.to_string(index=False))
-    store = _collect(config, model, corpus, plan)
+    corpus, plan, store = _collected(config, say)
+    return ranks.from_first(lambda: _measure(config, corpus, plan, store, say))
+
+
+def run_collect(
+    config: SweepConfig, say: Callable[[str], None] = print
+) -> ActivationStore | TokenMoments:
+    """Fill ``activations/`` (or ``token_moments/``) of a run folder, and no more.
+
+    A sweep with the same settings goes on from there, of the states only what it lacks.
+
+    Args:
+        config: The settings of the sweep that the states are for.
+        say: Receives the lines that a person reads.
+
+    Returns:
+        The complete store.
+
+    Raises:
+        ShiftlensError: As :func:`run_sweep`.
+    """
+    _, _, store = _collected(config, say)
+    say(f"\n  {store.path}")
+    return store
+
+
+def _collected(
+    config: SweepConfig, say: Callable[[str], None]
+) -> tuple[Corpus, CollectionPlan, ActivationStore | TokenMoments]:
+    """Everything up to the states, which the processes of a launcher collect together."""
+    with ranks.together():
+        corpus, model = _load(config)
+        plan = plan_collection(
+            model,
+            corpus,
+            pooling=Pooling(config.special_tokens, config.skip_first),
+            batch_tokens=config.batch_tokens,
+            max_length=config.max_length,
+        )
+        if config.states == "tokens":
+            plan = TokenPlan.of(plan, _halves(config, corpus))
+        out = make_folder(Path(config.out))
+        say(_forecast(config, model, corpus, plan))
+        _check_disk(out, plan)
+        say(_token_table(plan, corpus.dropped).to_string(index=False))
+    return corpus, plan, _collect(config, model, corpus, plan)
+
+
+def _measure(
+    config: SweepConfig,
+    corpus: Corpus,
+    plan: CollectionPlan,
+    store: ActivationStore | TokenMoments,
+    say: Callable[[str], None],
+) -> SweepRun:
+    """Everything after the states."""
+    out, name = Path(config.out), Path(config.model).name
     options = asdict(_options(config))
     sweep = sweep_layers(store, config.dominant, **{**options, "projection": "none"})
     _remove_projected(out)
+    tokens = _token_table(plan, corpus.dropped)
     write_atomic(out / "tokens.csv", tokens.to_csv(index=False).encode())
     write_atomic(out / "sentences.parquet", parquet(corpus.table()))
-    _write_results(out, sweep, model.name)
+    _write_results(out, sweep, name)
     write_atomic(out / "area.json", (json.dumps(area_facts(sweep), indent=1) + "\n").encode())
     say(summary(sweep))
     projected = None
     if config.projection != "none":
         projected = sweep_layers(store, config.dominant, **options)
-        _write_results(out, projected, model.name, config.projection)
+        _write_results(out, projected, name, config.projection)
         say(_projection_summary(sweep, projected, config.projection))
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     files = sorted(path for path in out.iterdir() if path.suffix != ".lock")
@@ -192,7 +235,7 @@ def _write_results(out: Path, sweep: LayerSweep, model: str, projection: str = "
     write_atomic(out / f"sweep{ending}.csv", sweep.table.to_csv(index=False).encode())
     write_atomic(out / f"sweep{ending}.parquet", parquet(sweep.table))
     area = (sweep.area.start, sweep.area.stop) if sweep.area else None
-    facts = (area, sweep.dominant, sweep.metric, Path(model).name, projection)
+    facts = (area, sweep.dominant, sweep.metric, model, projection)
     distance_drawing(sweep.table, *facts).save(out)
 
 

@@ -103,7 +103,8 @@ class LanguageVectors:
                 def add(
                     layer: int, stream: Tensor, mask: Tensor = mask, total: Tensor = total
                 ) -> None:
-                    total[layer] += masked_mean(stream, mask).double().sum(0).cpu()
+                    means = masked_mean(stream, mask.to(stream.device))
+                    total[layer] += means.double().sum(0).cpu()
 
                 with torch.no_grad(), residual_hooks(model, add, layers):
                     model.hf.base_model(**inputs)

@@ -12,7 +12,15 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from shiftlens.collect import LayerReader, layer_reader, not_finite, progress_bar, run_shard
+from shiftlens import ranks
+from shiftlens.collect import (
+    LayerReader,
+    layer_reader,
+    not_finite,
+    progress_bar,
+    run_missing,
+    run_shard,
+)
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import Moments
@@ -143,7 +151,8 @@ def collect_token_moments(
     Every position that :func:`collect_states` would average into a sentence vector enters by
     itself: one row x of the residual stream after block l. The halves are kept apart, since a
     language's half is only ever compared with the *other* half of another. A run that was killed
-    goes on with the halves it lacks and ends with the bytes of an undisturbed one.
+    goes on with the halves it lacks and ends with the bytes of an undisturbed one. Of several
+    processes each takes whole halves, so that what is summed, and in which order, stays the same.
 
     While a half runs, memory holds L + 1 matrices of d_model x d_model in float64, and three times
     as much while they are written; a batch's pooled states of all layers stay on the model's
@@ -167,15 +176,18 @@ def collect_token_moments(
             (language, sentence and layer named).
     """
     plan = TokenPlan.of(plan or plan_collection(model, corpus, **options), halves)
-    with writing(path):
-        store = TokenMoments.create(path, plan.manifest)
-        if missing := store.missing():
+    with ranks.held_by_first(writing(path)):
+        store = ranks.from_first(lambda: TokenMoments.create(path, plan.manifest))
+        if missing := ranks.from_first(store.missing):
             with (
                 progress_bar(plan, missing, progress) as bar,
                 layer_reader(model, pool=getitem) as reader,
             ):
-                for file in missing:
+
+                def run(file: str) -> None:
                     store.write(file, _shard_moments(model, corpus, plan, file, reader, bar))
+
+                run_missing(plan, missing, bar, run)
     return store
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +12,10 @@ from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
+from shiftlens.ragged import Ragged
+
+TEXTS = 1000
+"""Texts tokenised at a time; the tokenizer's own records of them take much memory."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +29,15 @@ class TokenizedLanguage:
         unknown: Share of the text's tokens that are the unknown token.
     """
 
-    ids: list[list[int]]
-    pooled: list[list[bool]]
+    ids: Ragged
+    pooled: Ragged
     truncated: int
     unknown: float
 
     @property
     def mean_tokens(self) -> float:
         """Tokens a sentence, special tokens included."""
-        return sum(map(len, self.ids)) / len(self.ids)
+        return len(self.ids.values) / len(self.ids)
 
     def report(self) -> dict[str, float]:
         """The facts that belong beside every number computed from these tokens."""
@@ -75,27 +81,42 @@ def _tokenize_language(
     pooling: Pooling,
     limit: int,
 ) -> TokenizedLanguage:
-    whole = _encode(model, texts)
-    cut = [row for row, ids in enumerate(whole["input_ids"]) if len(ids) > limit]
-    if cut:
-        shorter = _encode(model, [texts[row] for row in cut], truncation=True, max_length=limit)
-        for key, values in shorter.items():
-            for row, value in zip(cut, values, strict=True):
-                whole[key][row] = value
-    ids, special = whole["input_ids"], whole["special_tokens_mask"]
-    pooled = [pooling.positions(flags) for flags in special]
+    ids, special, cut = _encode_all(model, texts, limit)
+    pooled = Ragged((pooling.positions(flags) for flags in special), bool)
     for row, keep in enumerate(pooled):
         if not any(keep):
             raise ShiftlensError(
                 f"language {language}, sentence {sentence_ids[row]}: no token is left to pool; "
                 "remove the sentence or change the pooling"
             )
-    if (highest := max(map(max, ids))) >= model.hf.get_input_embeddings().num_embeddings:
+    if (highest := ids.values.max()) >= model.hf.get_input_embeddings().num_embeddings:
         raise ShiftlensError(
             f"language {language}: the tokenizer gives token id {highest}, which is outside the "
             "model's vocabulary; does the tokenizer belong to the model?"
         )
-    return TokenizedLanguage(ids, pooled, len(cut), _unknown_rate(model, ids, special))
+    return TokenizedLanguage(ids, pooled, cut, _unknown_rate(model, ids.values, special.values))
+
+
+def _encode_all(
+    model: LanguageModel, texts: Sequence[str], limit: int
+) -> tuple[Ragged, Ragged, int]:
+    """Ids and special-token flags of texts, and how many were cut, some texts at a time."""
+    ids: list[Ragged] = []
+    special: list[Ragged] = []
+    count = 0
+    for start in range(0, len(texts), TEXTS):
+        some = texts[start : start + TEXTS]
+        whole = _encode(model, some)
+        cut = [row for row, own in enumerate(whole["input_ids"]) if len(own) > limit]
+        if cut:
+            shorter = _encode(model, [some[row] for row in cut], truncation=True, max_length=limit)
+            for key, values in shorter.items():
+                for row, value in zip(cut, values, strict=True):
+                    whole[key][row] = value
+        ids.append(Ragged(whole["input_ids"], np.int32))
+        special.append(Ragged(whole["special_tokens_mask"], bool))
+        count += len(cut)
+    return Ragged(chain(*ids), np.int32), Ragged(chain(*special), bool), count
 
 
 def _encode(model: LanguageModel, texts: Sequence[str], **options: object) -> dict[str, list]:
@@ -110,18 +131,17 @@ def _encode(model: LanguageModel, texts: Sequence[str], **options: object) -> di
     return {key: list(encoded[key]) for key in ("input_ids", "special_tokens_mask")}
 
 
-def _unknown_rate(model: LanguageModel, ids: list[list[int]], special: list[list[int]]) -> float:
+def _unknown_rate(model: LanguageModel, ids: np.ndarray, special: np.ndarray) -> float:
     unknown = model.tokenizer.unk_token_id
-    content = [
-        token
-        for row, flags in zip(ids, special, strict=True)
-        for token, flag in zip(row, flags, strict=True)
-        if not flag
-    ]
-    return content.count(unknown) / len(content) if unknown is not None and content else 0.0
+    content = ids[~special]
+    if unknown is None or not len(content):
+        return 0.0
+    return int((content == unknown).sum()) / len(content)
 
 
-def token_batches(rows: list[int], ids: list[list[int]], batch_tokens: int) -> Iterator[list[int]]:
+def token_batches(
+    rows: list[int], ids: Sequence[list[int]], batch_tokens: int
+) -> Iterator[list[int]]:
     """Cut rows, longest first, into batches of at most ``batch_tokens`` padded tokens.
 
     Args:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import transformers
 
+from shiftlens import ranks
 from shiftlens.adapters import add_adapters, merge_adapters
 from shiftlens.area import MINIMUM_BLOCKS, parse_area
 from shiftlens.before_after import draw_before_after, sweep_into
@@ -27,6 +28,7 @@ from shiftlens.sweep import LayerSweep
 from shiftlens.train_checks import INPUTS, check_same, check_training
 from shiftlens.trainer import (
     ShifConTrainer,
+    last_checkpoint,
     objective_of,
     training_arguments,
 )
@@ -87,6 +89,50 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
         ShiftlensError: Something in the settings or data is not usable, the folder holds a
             training with other settings, or the loss became NaN (the last checkpoint is kept).
     """
+    with ranks.together():
+        task = _prepared(config)
+    model, out = task.model, Path(config.out)
+    ranks.from_first(lambda: _begin(task, config, say))
+    sweeps = {"before": sweep_into(out / "before", model, task.parallel, config)}
+    area = task.area or _swept_area(sweeps["before"])
+    task.trainer.objective = objective_of(config, area)
+    ranks.from_first(lambda: _write_area(out, area, sweeps["before"]))
+    say(summary(sweeps["before"]) + f"\n\ntraining {config.arm} in area {area[0]}-{area[1]}")
+    results = [_test(model, task.test, None, config, "before")]
+    _fit(task.trainer, out)
+    shift = task.trainer.shift
+    if task.trainer.sharded:
+        model = _whole(model, out, config.device)
+    ranks.from_first(lambda: _keep_adapters(task.adapters, out))
+    if task.adapters is not None:
+        merge_adapters(model, task.adapters)
+    ranks.from_first(lambda: save_model(model, shift, out / MODEL))
+    results.append(_test(model, task.test, shift, config, "after"))
+    sweeps["after"] = sweep_into(out / "after", model, task.parallel, config)
+    if shift is not None:
+        sweeps["shifted"] = sweep_into(out / "shifted", model, task.parallel, config, shift)
+    table = pd.concat(results) if task.test else None
+    ranks.from_first(lambda: _finish(task, config, area, sweeps, table, say))
+    shifted = sweeps.get("shifted")
+    return TrainRun(out, model, shift, sweeps["before"], sweeps["after"], shifted, table)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a training is made of, looked at and ready."""
+
+    model: LanguageModel
+    parallel: Corpus
+    records: list[SftRecord]
+    test: list[SftRecord] | None
+    inputs: dict[str, str]
+    area: tuple[int, int] | None
+    adapters: Any
+    trainer: ShifConTrainer
+
+
+def _prepared(config: TrainConfig) -> _Task:
+    """Look at everything that the user gave, and make of it what trains; nothing is written."""
     config.dominant = language_code(config.dominant)
     check_folder(Path(config.out))
     check_training(config)
@@ -97,37 +143,43 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     inputs = {"model": model.sha256, "parallel": parallel.sha256, "sft": records_sha256(records)}
     check_same(config, inputs)
     area = _asked_area(config, model.n_layers)
-    out = Path(config.out)
     adapters = _adapters(model, config)
+    out = Path(config.out)
     trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out, adapters)
-    write_atomic(make_folder(out) / "config.yaml", to_yaml(config).encode())
-    write_atomic(out / INPUTS, (json.dumps(inputs, indent=1) + "\n").encode())
-    write_atomic(out / "sentences.parquet", parquet(parallel.table()))
+    return _Task(model, parallel, records, test, inputs, area, adapters, trainer)
+
+
+def _begin(task: _Task, config: TrainConfig, say: Callable[[str], None]) -> None:
+    out, model = make_folder(Path(config.out)), task.model
+    write_atomic(out / "config.yaml", to_yaml(config).encode())
+    write_atomic(out / INPUTS, (json.dumps(task.inputs, indent=1) + "\n").encode())
+    write_atomic(out / "sentences.parquet", parquet(task.parallel.table()))
     say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
-    say(f"data     {len(records)} instruction records, {len(parallel)} parallel sentences")
-    sweeps = {"before": sweep_into(out / "before", model, parallel, config)}
-    area = area or _swept_area(sweeps["before"])
-    trainer.objective = objective_of(config, area)
-    _write_area(out, area, sweeps["before"])
-    say(summary(sweeps["before"]) + f"\n\ntraining {config.arm} in area {area[0]}-{area[1]}")
-    results = [_test(model, test, None, config, "before")]
-    _fit(trainer, out)
-    if adapters is not None:
-        adapters.save_pretrained(out / ADAPTER)
-        merge_adapters(model, adapters)
-    save_model(model, trainer.shift, out / MODEL)
-    results.append(_test(model, test, trainer.shift, config, "after"))
-    sweeps["after"] = sweep_into(out / "after", model, parallel, config)
-    if trainer.shift is not None:
-        sweeps["shifted"] = sweep_into(out / "shifted", model, parallel, config, trainer.shift)
-    draw_before_after(out, parallel, sweeps, area, f"{Path(model.name).name}, {config.arm}")
-    table = pd.concat(results) if test else None
+    say(
+        f"data     {len(task.records)} instruction records, {len(task.parallel)} parallel sentences"
+    )
+
+
+def _finish(
+    task: _Task,
+    config: TrainConfig,
+    area: tuple[int, int],
+    sweeps: dict[str, LayerSweep],
+    table: pd.DataFrame | None,
+    say: Callable[[str], None],
+) -> None:
+    out = Path(config.out)
+    name = f"{Path(task.model.name).name}, {config.arm}"
+    draw_before_after(out, task.parallel, sweeps, area, name)
     if table is not None:
         write_atomic(out / "results.csv", table.to_csv(index=False).encode())
         say(table.round(3).to_string(index=False))
     say(f"\nmodel    {out / MODEL}\npictures {out / 'geometry.html'}")
-    shifted = sweeps.get("shifted")
-    return TrainRun(out, model, trainer.shift, sweeps["before"], sweeps["after"], shifted, table)
+
+
+def _keep_adapters(adapters: Any, out: Path) -> None:
+    if adapters is not None:
+        adapters.save_pretrained(out / ADAPTER)
 
 
 def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
@@ -226,9 +278,16 @@ def _fit(trainer: ShifConTrainer, out: Path) -> None:
     trainer.language_model.hf.eval()
     if not trained and (out / MODEL / "shift.json").exists():
         trainer.shift = Shift.load(out / MODEL)
-    if trained or not (out / "log.csv").exists():
-        log = pd.DataFrame(trainer.state.log_history)
-        write_atomic(out / "log.csv", log.to_csv(index=False).encode())
+    log = pd.DataFrame(trainer.state.log_history).to_csv(index=False).encode()
+    if ranks.is_first() and (trained or not (out / "log.csv").exists()):
+        write_atomic(out / "log.csv", log)
+
+
+def _whole(model: LanguageModel, out: Path, device: str) -> LanguageModel:
+    """The trained model where FSDP left a part of it in each process: the last checkpoint's."""
+    checkpoint = last_checkpoint(out / CHECKPOINTS)
+    assert checkpoint is not None, "the Trainer saves the last step"
+    return replace(load_model(checkpoint, device=device), name=model.name)
 
 
 def _test(
@@ -240,6 +299,8 @@ def _test(
 ) -> pd.DataFrame | None:
     if records is None:
         return None
-    table = evaluate(model, records, shift, config.dominant, choices=False)
+    table = ranks.from_first(
+        lambda: evaluate(model, records, shift, config.dominant, choices=False)
+    )
     table.insert(0, "when", when)
     return table

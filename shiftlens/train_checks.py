@@ -33,6 +33,8 @@ def check_training(config: TrainConfig) -> None:
             raise ShiftlensError(f"{name} is {getattr(config, name)}; give 0 or more")
     if not 0 <= config.warmup < 1:
         raise ShiftlensError(f"warmup is {config.warmup}; give a share of the steps, 0 to below 1")
+    if config.device == "map":
+        raise ShiftlensError("device map is for reading a model; train on cpu, cuda, ... or auto")
     if config.third == config.dominant:
         raise ShiftlensError(f"third is {config.third}, the dominant language; give another")
 

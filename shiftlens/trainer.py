@@ -4,23 +4,35 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
+from shiftlens import ranks
 from shiftlens.config import TrainConfig
 from shiftlens.contrastive import FORMS, PairBatch, PairSampler, contrastive_loss
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel
+from shiftlens.parallel import gathered, own_part, shared_loss, weighted_loss, within_forward
 from shiftlens.pooling import Pooling
-from shiftlens.sft import SftRecord, encode_prompts, encode_record, eos_token, with_template
+from shiftlens.sft import (
+    IGNORED,
+    SftRecord,
+    encode_prompts,
+    encode_record,
+    eos_token,
+    with_template,
+)
 from shiftlens.shift import LanguageVectors, Shift, check_area
 from shiftlens.store import write_atomic
 from shiftlens.tokens import tokenize
+
+T = TypeVar("T")
 
 TRANSLATION_MARK = "Translation: "
 SAMPLER_FILE = "contrast.json"
@@ -150,6 +162,24 @@ class ShifConTrainer(Trainer):
         )
         model.hf.config.use_cache = caches  # the Trainer turns it off, and it would be saved so
         self.model_accepts_loss_kwargs = False
+        self._check_launch(adapters)
+
+    def _check_launch(self, adapters: Any) -> None:
+        """Refuse what launchers offer and this training is not made for."""
+        if self.is_deepspeed_enabled:
+            raise ShiftlensError("training is not made for DeepSpeed; launch it with DDP or FSDP 2")
+        if self.is_fsdp_enabled:
+            plugin = self.accelerator.state.fsdp_plugin
+            if plugin.fsdp_version != 2:
+                raise ShiftlensError("training takes FSDP 2; add --fsdp_version 2 to the launcher")
+            if adapters is not None:
+                raise ShiftlensError("LoRA is trained without FSDP; launch it with DDP")
+            plugin.set_state_dict_type("FULL_STATE_DICT")
+
+    @property
+    def sharded(self) -> bool:
+        """Whether FSDP has cut the weights, so that the model is whole in checkpoints only."""
+        return any(isinstance(weight, DTensor) for weight in self.language_model.hf.parameters())
 
     @property
     def needs_pairs(self) -> bool:
@@ -180,7 +210,12 @@ class ShifConTrainer(Trainer):
         corpus = self.parallel.head(min(objective.vector_sentences, len(self.parallel)))
         training = self.language_model.hf.training
         self.language_model.hf.eval()
-        vectors = LanguageVectors.from_model(self.language_model, corpus, self.pooling)
+        with torch.no_grad():
+            vectors = self._within(
+                self.model_wrapped,
+                lambda _: LanguageVectors.from_model(self.language_model, corpus, self.pooling),
+            )
+        vectors = ranks.from_first(lambda: vectors)
         self.language_model.hf.train(training)
         target = None
         if objective.arm.vectors == "random":
@@ -189,6 +224,18 @@ class ShifConTrainer(Trainer):
             target = objective.third or _third(self.parallel, objective.dominant)
         return Shift(vectors, objective.area, objective.dominant, target)
 
+    def get_train_dataloader(self) -> Any:
+        """The batches of one process in every process; the collator takes its part of each."""
+        loader: Any = super().get_train_dataloader()
+        if ranks.count() > 1:
+            sharded = loader.batch_sampler
+            sharded.num_processes, sharded.process_index, sharded.even_batches = 1, 0, False
+        return loader
+
+    def get_total_train_batch_size(self, args: TrainingArguments) -> int:
+        """Records a step, of all processes together."""
+        return self._train_batch_size * args.gradient_accumulation_steps
+
     def compute_loss(
         self,
         model: torch.nn.Module,
@@ -196,18 +243,29 @@ class ShifConTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The language-model loss on completions, plus the contrast of the next pairs."""
+        """The language-model loss on completions, plus the contrast of the next pairs.
+
+        In several processes each has a part of the batch and of the pairs; the loss is that of
+        the whole of both, as one process has it.
+        """
         languages = [self.parallel.languages[i] for i in inputs.pop("language").tolist()]
-        output = self._forward(model, inputs, languages)
-        loss = self.objective.w_gen * output.loss
-        self.parts = {"lm": output.loss.detach()}
-        if self.sampler is not None:
-            extra = self._pair_loss(model, next(self.sampler))
-            self.parts["pairs"] = extra.detach()
-            loss = loss + self.objective.w_con * extra
+        share = inputs.pop("share")
+
+        def passes(forward: Callable[..., Any]) -> tuple[Tensor, Any]:
+            output = self._forward(forward, inputs, languages)
+            own = weighted_loss(output.loss, share)
+            loss = self.objective.w_gen * own
+            self.parts = {"lm": own.detach()}
+            if self.sampler is not None:
+                extra = self._pair_loss(forward, next(self.sampler))
+                self.parts["pairs"] = extra.detach()
+                loss = loss + self.objective.w_con * extra
+            return loss, output
+
+        loss, output = self._within(model, passes)
         if not torch.isfinite(loss):
             step = self.state.global_step
-            raise ShiftlensError(
+            raise ranks.SharedError(
                 f"step {step}: the loss is {loss.item()} "
                 f"({', '.join(f'{k} {v.item():.3g}' for k, v in self.parts.items())}); training "
                 "stopped, the last checkpoint is kept; take a lower learning rate or w_con, and "
@@ -215,29 +273,40 @@ class ShifConTrainer(Trainer):
             )
         return (loss, output) if return_outputs else loss
 
+    def _within(self, model: torch.nn.Module, passes: Callable[[Callable[..., Any]], T]) -> T:
+        """Give passes what they call for a forward of the whole model."""
+        if ranks.count() == 1:
+            return passes(model)
+        hf = self.language_model.hf
+        return within_forward(model, hf, lambda: passes(hf.forward))
+
     def _forward(
-        self, model: torch.nn.Module, inputs: dict[str, Any], languages: Sequence[str]
+        self, forward: Callable[..., Any], inputs: dict[str, Any], languages: Sequence[str]
     ) -> Any:
         if self.shift is None:
-            return model(**inputs, use_cache=False)
+            return forward(**inputs, use_cache=False)
         with self.shift.applied(self.language_model, languages):
-            return model(**inputs, use_cache=False)
+            return forward(**inputs, use_cache=False)
 
-    def _pair_loss(self, model: torch.nn.Module, batch: PairBatch) -> Tensor:
+    def _pair_loss(self, forward: Callable[..., Any], batch: PairBatch) -> Tensor:
         objective = self.objective
         if objective.arm.contrast is None:
-            inputs = _translations(self.language_model, batch)
-            return model(**inputs, use_cache=False).loss
-        shift = self.shift.action(batch.languages) if self.shift is not None else None
+            inputs, share = _translations(self.language_model, batch)
+            return weighted_loss(forward(**inputs, use_cache=False).loss, share)
+        part = own_part(len(batch))
+        own = batch.part(part)
+        shift = self.shift.action(own.languages) if self.shift is not None else None
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
-            return contrastive_loss(
+            loss = contrastive_loss(
                 self.language_model,
-                batch,
+                own,
                 objective.area,
                 objective.arm.contrast,
                 shift,
                 objective.temperature,
+                lambda rows: gathered(rows, part, len(batch)),
             )
+        return shared_loss(loss)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log the parts of the loss beside the whole."""
@@ -250,14 +319,20 @@ class ShifConTrainer(Trainer):
         Broken weights are not saved: a loss that is finite can have a gradient that is not.
         """
         step = self.state.global_step
-        for name, weight in self.language_model.hf.named_parameters():
-            if not torch.isfinite(weight).all():
-                raise ShiftlensError(
-                    f"step {step}: weight {name} is NaN or infinite; training stopped, the last "
-                    "checkpoint is kept; take a lower learning rate or w_con, and another folder"
-                )
+        with ranks.together():
+            for name, weight in self.language_model.hf.named_parameters():
+                if not torch.isfinite(weight).all():
+                    raise ShiftlensError(
+                        f"step {step}: weight {name} is NaN or infinite; training stopped, the "
+                        "last checkpoint is kept; take a lower learning rate or w_con, and "
+                        "another folder"
+                    )
         super()._save_checkpoint(*args, **kwargs)
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
+        ranks.exchange("saved")
+        ranks.from_first(lambda: self._complete(folder))
+
+    def _complete(self, folder: Path) -> None:
         self.language_model.tokenizer.save_pretrained(folder)
         if self.shift is not None:
             self.shift.save(folder)
@@ -271,7 +346,7 @@ class ShifConTrainer(Trainer):
             Whether there was anything left to do; a training that had come to its end is
             restored as it was.
         """
-        checkpoint = last_checkpoint(str(self.args.output_dir))
+        checkpoint = ranks.from_first(lambda: last_checkpoint(str(self.args.output_dir)))
         if checkpoint is None:
             self.train()
             return True
@@ -279,7 +354,11 @@ class ShifConTrainer(Trainer):
         if state.global_step < state.max_steps:
             self.train(resume_from_checkpoint=str(checkpoint))
             return True
-        self._load_from_checkpoint(str(checkpoint))
+        if self.is_fsdp_enabled:
+            hf: Any = self.language_model.hf
+            hf.load_state_dict(type(hf).from_pretrained(checkpoint).state_dict())
+        else:
+            self._load_from_checkpoint(str(checkpoint))
         self.state = state
         if self.needs_vectors:
             self.shift = self.estimate_shift()
@@ -313,7 +392,7 @@ class _Reestimate(TrainerCallback):
 
 
 def training_arguments(config: TrainConfig, folder: str | Path, **overrides: Any) -> Any:
-    """Hugging Face's settings for a run: AdamW, cosine after a warm-up, no trackers, one device.
+    """Hugging Face's settings for a run: AdamW, cosine after a warm-up, no trackers.
 
     bfloat16 is autocast: weights and optimizer stay float32, or steps of a small learning rate
     would be rounded away.
@@ -343,11 +422,11 @@ def training_arguments(config: TrainConfig, folder: str | Path, **overrides: Any
             "use_cpu": config.device == "cpu",
             "bf16": config.dtype == "bfloat16",
             "dataloader_pin_memory": False,
+            "ddp_find_unused_parameters": False,
+            "ddp_broadcast_buffers": False,
             **overrides,
         }
     )
-    if arguments.world_size > 1:
-        raise ShiftlensError("training runs in one process; start it without a launcher")
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
@@ -409,6 +488,11 @@ def _check(
         raise ShiftlensError(f"unknown contrastive form {form!r}; choose from {', '.join(FORMS)}")
     if not records:
         raise ShiftlensError("there are no instruction records to train on")
+    if form is not None and objective.pairs < ranks.count():
+        raise ShiftlensError(
+            f"a contrastive batch of {objective.pairs} pairs is too few for {ranks.count()} "
+            "processes; give each at least one"
+        )
 
 
 def _third(parallel: Corpus, dominant: str) -> str:
@@ -424,24 +508,35 @@ def _example(model: LanguageModel, record: SftRecord, languages: Sequence[str]) 
 
 
 def _labels(rows: Sequence[Sequence[int]], width: int) -> Tensor:
-    return torch.tensor([[*row, *[-100] * (width - len(row))] for row in rows])
+    return torch.tensor([[*row, *[IGNORED] * (width - len(row))] for row in rows])
 
 
-def _collator(model: LanguageModel) -> Callable[[list[dict[str, Any]]], dict[str, Tensor]]:
-    def collate(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        inputs = model.pad([example["ids"] for example in examples])
-        inputs["labels"] = _labels([e["labels"] for e in examples], inputs["input_ids"].shape[1])
-        inputs["language"] = torch.tensor([example["language"] for example in examples])
-        return {key: value.cpu() for key, value in inputs.items()}
+def _collator(model: LanguageModel) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Make this process's part of a batch, and say which share of the loss is of it."""
+
+    def collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
+        own = examples[own_part(len(examples))]
+        share = _learned(own) / _learned(examples)
+        own = own or examples[:1]
+        inputs = model.pad([example["ids"] for example in own])
+        inputs["labels"] = _labels([e["labels"] for e in own], inputs["input_ids"].shape[1])
+        inputs["language"] = torch.tensor([example["language"] for example in own])
+        return {"share": share, **{key: value.cpu() for key, value in inputs.items()}}
 
     return collate
 
 
-def _translations(model: LanguageModel, batch: PairBatch) -> dict[str, Tensor]:
-    """The pairs, whose own tokens are the pooled ones, as language-model data.
+def _learned(examples: Sequence[dict[str, Any]]) -> int:
+    """How many tokens of the examples the loss is a mean over."""
+    return sum(label != IGNORED for example in examples for label in example["labels"][1:])
+
+
+def _translations(model: LanguageModel, batch: PairBatch) -> tuple[dict[str, Tensor], float]:
+    """This process's part of the pairs as language-model data, and its share of their loss.
 
     A row is mark, dominant text, translation, end. The mark comes first, so that the model sees
-    from the first token that this is a translation and no question to answer.
+    from the first token that this is a translation and no question to answer. Of the texts the
+    pooled tokens, which are their own, are taken.
     """
     [mark] = encode_prompts(model, [TRANSLATION_MARK])
     end = eos_token(model)
@@ -451,6 +546,7 @@ def _translations(model: LanguageModel, batch: PairBatch) -> dict[str, Tensor]:
     ]
     n = len(batch)
     rows = [[*mark, *texts[i], *texts[n + i], end][: model.max_positions] for i in range(n)]
-    inputs = model.pad(rows)
-    inputs["labels"] = _labels(rows, inputs["input_ids"].shape[1]).to(model.device)
-    return inputs
+    own = rows[own_part(n)]
+    inputs = model.pad(own)
+    inputs["labels"] = _labels(own, inputs["input_ids"].shape[1]).to(model.device)
+    return inputs, sum(len(row) - 1 for row in own) / sum(len(row) - 1 for row in rows)

@@ -22,6 +22,8 @@ LEVELS = [
         "effects",
         "hub",
         "steering_config",
+        "ranks",
+        "ragged",
         "numerals",
     },
     {
@@ -59,6 +61,7 @@ LEVELS = [
         "adapters",
         "estimate",
         "contrastive",
+        "parallel",
         "trainer",
         "answers",
         "evaluate",

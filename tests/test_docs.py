@@ -47,6 +47,8 @@ def shiftlens_commands():
     for page, words in lines:
         while words and "=" in words[0]:
             words = words[1:]
+        if words[:1] in (["accelerate"], ["torchrun"]):
+            words = words[words.index("-m") + 1 :]
         if words[:1] == ["shiftlens"]:
             found.append((page, [word for word in words[1:] if word != "&"]))
     return found

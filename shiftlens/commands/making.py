@@ -49,6 +49,24 @@ def demo(config: DemoConfig) -> int:
     return 0
 
 
+def collect(config: SweepConfig) -> int:
+    r"""Collect the states that a sweep measures, and no more: the part for many processes.
+
+    Takes the settings of shiftlens sweep, which given the same goes on from the states.
+    A launcher's processes divide the work and write one store, whose bytes do not depend
+    on how many they are.
+
+    Examples:
+      shiftlens collect --model ./my-model --corpus DIR --out runs/first
+      accelerate launch --multi_gpu --num_processes 4 -m shiftlens collect \
+          --model ./my-model --corpus DIR --out runs/first
+    """
+    from shiftlens.runs import run_collect
+
+    run_collect(config)
+    return 0
+
+
 def sweep(config: SweepConfig) -> int:
     """Measure how far each language lies from the dominant one, layer by layer.
 
