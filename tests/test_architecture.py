@@ -48,6 +48,7 @@ LEVELS = [
         "halves",
         "patching",
         "steering",
+        "text_loss",
         "neurons",
         "lens",
     },
@@ -65,7 +66,6 @@ LEVELS = [
         "experiment",
         "harness",
         "text_scores",
-        "text_loss",
     },
     {
         "export",

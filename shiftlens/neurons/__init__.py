@@ -1,1 +1,21 @@
-"""Language-specific neurons: found by activation entropy, scaled by hooks."""
+"""Language-specific neurons: found by activation entropy, scaled by hooks, and their effects."""
+
+from shiftlens.neurons.counts import activation_probabilities
+from shiftlens.neurons.effects import NeuronEffects, measure_effects, random_neurons
+from shiftlens.neurons.entropy import activation_entropy, language_specific
+from shiftlens.neurons.found import NeuronsFound, choose_neurons, find_neurons
+from shiftlens.neurons.hooks import reading, scaling
+
+__all__ = [
+    "NeuronEffects",
+    "NeuronsFound",
+    "activation_entropy",
+    "activation_probabilities",
+    "choose_neurons",
+    "find_neurons",
+    "language_specific",
+    "measure_effects",
+    "random_neurons",
+    "reading",
+    "scaling",
+]
