@@ -5,6 +5,7 @@ from shiftlens.neurons.effects import NeuronEffects, measure_effects, random_neu
 from shiftlens.neurons.entropy import activation_entropy, language_specific
 from shiftlens.neurons.found import NeuronsFound, choose_neurons, find_neurons
 from shiftlens.neurons.hooks import reading, scaling
+from shiftlens.neurons.kept import neurons_kept
 
 __all__ = [
     "NeuronEffects",
@@ -15,6 +16,7 @@ __all__ = [
     "find_neurons",
     "language_specific",
     "measure_effects",
+    "neurons_kept",
     "random_neurons",
     "reading",
     "scaling",

@@ -141,10 +141,9 @@ def measure_effects(
 
     Raises:
         ShiftlensError: The model is no causal one, a language has no held-out text, a block has
-            too few neurons to draw from, a loss is NaN, or ``draws`` is below 2.
+            too few neurons to draw from, a loss is NaN, or as :func:`check_scaling`.
     """
-    if draws < 2:
-        raise ShiftlensError(f"{draws} draws of random neurons give no interval; ask for 2 or more")
+    check_scaling(factor, draws)
     if missing := [code for code in found.languages if code not in held_out.texts]:
         raise ShiftlensError(f"the held-out text lacks {', '.join(missing)}; give it, or leave out")
     tokenized = tokenize(model, held_out, Pooling(special_tokens=True), max_length)
@@ -169,6 +168,18 @@ def measure_effects(
     return NeuronEffects(
         found.languages, factor, counts, plain, np.array(scaled), np.array(control)
     )
+
+
+def check_scaling(factor: float, draws: int) -> None:
+    """Check what neurons are to be scaled by and compared with.
+
+    Raises:
+        ShiftlensError: The factor is no finite number, or there are fewer than two draws.
+    """
+    if not np.isfinite(factor):
+        raise ShiftlensError(f"the factor is {factor}; give a number: 0 ablates, 2 doubles")
+    if draws < 2:
+        raise ShiftlensError(f"{draws} draws of random neurons give no interval; ask for 2 or more")
 
 
 def random_neurons(found: NeuronsFound, seed: int, draw: int) -> dict[str, dict[int, Tensor]]:
