@@ -27,8 +27,9 @@ COMPARED = {
     "others": "less the others'",
     "most hurt": "less the most hurt other's",
     "random": "less random neurons'",
+    "as active": "less equally active ones'",
 }
-"""The claims that a person reads, as columns; that over draws has the same mean as the last."""
+"""The claims that a person reads, as columns; that over draws has the mean of that over texts."""
 
 
 class NeuronsRun(NamedTuple):
@@ -157,6 +158,7 @@ def summary(claims: pd.DataFrame, held_out: Corpus) -> str:
         "most hurt": "more than the most hurt other's",
         "random": "more than with random neurons, over texts",
         "random draws": "more than with random neurons, over draws",
+        "as active": "more than with equally active neurons",
     }.items():
         holding = [str(code) for code, holds in holds_of[name].items() if holds]
         lines.append(f"{words}: {len(holding)} of {len(holds_of[name])}  {' '.join(holding)}")
@@ -209,7 +211,7 @@ def _plan(config: NeuronsConfig, finding: Corpus, held_out: Corpus | None) -> st
     line = f"{config.model}: neurons of {languages} languages from {len(finding)} sentences of each"
     if held_out is None:
         return f"{line}; an encoder, so that no perplexity is measured"
-    passes = 1 + languages + config.draws
+    passes = 2 + languages + config.draws
     return f"{line}, then {passes} passes over {len(held_out)} held-out texts of each"
 
 

@@ -1,5 +1,7 @@
 """What scaling neurons does: against changed weights, Hugging Face's loss and scipy's intervals."""
 
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from shiftlens.neurons import (
     NeuronsFound,
     activation_probabilities,
     choose_neurons,
+    matched_neurons,
     measure_effects,
     random_neurons,
 )
@@ -72,6 +75,7 @@ def test_losses_are_those_of_a_model_whose_weights_are_scaled(llama, factor):
     assert (effects.plain.shape, effects.scaled.shape) == ((2, 4), (2, 2, 4))
     cases = [(effects.scaled[1, 0], found.of("fi"), "en")]
     cases += [(effects.random[1, 1], random_neurons(found, 5, 1)["fi"], "fi")]
+    cases += [(effects.matched[0], matched_neurons(found)["en"], "en")]
     for losses, neurons, code in cases:
         other = load_model(tiny_model("llama"), tiny_tokenizer())
         with torch.no_grad():
@@ -99,12 +103,27 @@ def test_random_neurons_are_as_many_in_each_block_and_none_of_the_languages_own(
         random_neurons(crowded, 0, 0)
 
 
+def test_matched_neurons_are_the_pairing_nearest_in_activity():
+    p = RNG.random((2, 7, 2))
+    own = np.zeros((2, 7, 2), dtype=bool)
+    own[0, [1, 4, 5], 1] = own[1, 2, 1] = True
+    matched = matched_neurons(NeuronsFound(0.3, ("en", "fi"), p, own))["fi"]
+    for block, mine in ((0, [1, 4, 5]), (1, [2])):
+        others = [neuron for neuron in range(7) if neuron not in mine]
+        least = min(
+            permutations(others, len(mine)),
+            key=lambda chosen: np.abs(p[block, mine, 1] - p[block, list(chosen), 1]).sum(),
+        )
+        assert sorted(matched[block].tolist()) == sorted(least)
+
+
 def effects_of(draws=6, texts=25):
     plain = RNG.random((3, texts)) + 1
     scaled = plain + 0.1 * RNG.normal(size=(3, 3, texts)) + 0.2 * np.eye(3)[..., None]
     scaled[2] = plain
     control = plain + 0.05 * RNG.normal(size=(draws, 3, texts))
-    return NeuronEffects(CODES, 0.0, np.array([4, 5, 0]), plain, scaled, control)
+    alike = plain + 0.05 * RNG.normal(size=(3, texts))
+    return NeuronEffects(CODES, 0.0, np.array([4, 5, 0]), plain, scaled, control, alike)
 
 
 def test_the_table_has_scipys_intervals_and_ratios_of_perplexities():
@@ -136,6 +155,7 @@ def test_claims_are_paired_tests_by_scipy_and_leave_out_who_has_no_neurons():
         "most hurt": own - worst,
         "random": own - control.mean(axis=0),
         "random draws": own.mean() - control.mean(axis=1),
+        "as active": own - (effects.matched[1] - effects.plain[1]),
     }
     for name, values in expected.items():
         row, test = claims.loc[("fi", name)], ttest_1samp(values, 0)
@@ -183,10 +203,10 @@ def test_the_matrix_shows_percent_and_what_is_sure_in_bold():
     table = effects_of().table()
     axes = effects_figure(table).axes[0]
     cells = {(t.get_position()[0], round(t.get_position()[1])): t for t in axes.texts}
-    assert len(cells) == 3 * 4
-    for number, row in enumerate(table.itertuples()):
-        k, j = number % 3, number // 3
-        text = cells[k, j if j < 3 else round(3.35)]
+    assert len(cells) == 3 * 5
+    rows = {"en": 0, "fi": 1, "ko": 2, "random": round(3.35), "as active": round(4.35)}
+    for row in table.itertuples():
+        text = cells[CODES.index(row.language), rows[row.neurons]]
         percent = 100 * (np.exp(row.change) - 1)
         assert float(text.get_text()) == pytest.approx(percent, abs=0.051)
         assert (text.get_fontweight() == "bold") == (row.low > 0 or row.high < 0)

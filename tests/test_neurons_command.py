@@ -29,7 +29,7 @@ def test_the_folder_holds_tables_figures_and_the_settings_that_repeat_it(done, t
     for name in FILES - {"config.yaml"}:
         assert (tmp_path / "again" / name).read_bytes() == (done / name).read_bytes(), name
     said = capsys.readouterr().out
-    assert "3 languages from 40 sentences of each, then 6 passes over 40 held-out" in said
+    assert "3 languages from 40 sentences of each, then 7 passes over 40 held-out" in said
     claims = pd.read_csv(done / "claims.csv")
     own = claims[claims["more_than"] == "itself"]
     holding = own["language"][own["holds"]].tolist()

@@ -8,8 +8,8 @@ def neurons(config: NeuronsConfig) -> int:
 
     Neurons are found by activation probability entropy (LAPE) with the paper's thresholds.
     Scaling each language's, the change of every language's perplexity is measured on
-    held-out text, beside random neurons, as many in each block. Of an encoder the neurons
-    are found and no perplexity is measured.
+    held-out text, beside as many other neurons of each block: random ones, and ones that
+    are about as active. Of an encoder the neurons are found and nothing is measured.
 
     Examples:
       shiftlens neurons --model demo --out runs/neurons

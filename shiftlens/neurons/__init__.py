@@ -1,7 +1,8 @@
 """Language-specific neurons: found by activation entropy, scaled by hooks, and their effects."""
 
+from shiftlens.neurons.controls import matched_neurons, random_neurons
 from shiftlens.neurons.counts import activation_probabilities
-from shiftlens.neurons.effects import NeuronEffects, measure_effects, random_neurons
+from shiftlens.neurons.effects import NeuronEffects, measure_effects
 from shiftlens.neurons.entropy import activation_entropy, language_specific
 from shiftlens.neurons.found import NeuronsFound, choose_neurons, find_neurons
 from shiftlens.neurons.hooks import reading, scaling
@@ -15,6 +16,7 @@ __all__ = [
     "choose_neurons",
     "find_neurons",
     "language_specific",
+    "matched_neurons",
     "measure_effects",
     "neurons_kept",
     "random_neurons",

@@ -1,11 +1,10 @@
-"""What scaling a language's neurons does to each language's loss, beside random neurons."""
+"""What scaling a language's neurons does to each language's loss, beside other neurons."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -14,21 +13,24 @@ from shiftlens.corpora import Corpus
 from shiftlens.effects import t_interval
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
+from shiftlens.neurons.controls import matched_neurons, random_neurons
 from shiftlens.neurons.found import NeuronsFound
 from shiftlens.neurons.hooks import scaling
 from shiftlens.pooling import Pooling
 from shiftlens.text_loss import text_losses
 from shiftlens.tokens import tokenize
 
-RANDOM = "random"
-"""What the control is called where the others are called by their language."""
+RANDOM, MATCHED = "random", "as active"
+"""What the controls are called where the others are called by their language."""
 
 Row = dict[str, str | float]
+
+_CLAIM = "language neurons more_than difference low high over n holds".split()
 
 
 @dataclass(frozen=True)
 class NeuronEffects:
-    """Losses with the neurons as they are, with a language's scaled, and with random ones scaled.
+    """Losses with the neurons as they are, with a language's scaled, and with others scaled.
 
     Attributes:
         languages: The codes.
@@ -39,6 +41,8 @@ class NeuronEffects:
             ``(whose neurons, languages, texts)``.
         random: Of each language, with random neurons scaled, as many in each block as its own,
             ``(draws, languages, texts)``.
+        matched: Of each language, with as many others scaled that are about as active in it,
+            ``(languages, texts)``.
     """
 
     languages: tuple[str, ...]
@@ -47,17 +51,18 @@ class NeuronEffects:
     plain: NDArray[np.float64]
     scaled: NDArray[np.float64]
     random: NDArray[np.float64]
+    matched: NDArray[np.float64]
 
     def table(self) -> pd.DataFrame:
         r"""How each language's loss changes, with 95% t-intervals.
 
         The change is the mean over texts of the paired difference, in nats per token: the log of
         the ratio of perplexities :math:`e^{\bar\ell}`. The intervals are over texts; those of the
-        control are over draws.
+        random control are over draws.
 
         Returns:
-            Tidy: ``neurons`` (whose, or ``random``), ``language``, ``change``, ``low``, ``high``,
-            ``perplexity``, ``perplexity_plain``, ``over``, ``n``.
+            Tidy: ``neurons`` (whose, or ``random`` or ``as active``), ``language``, ``change``,
+            ``low``, ``high``, ``perplexity``, ``perplexity_plain``, ``over``, ``n``.
         """
         rows = [
             self._row(whose, k, self.scaled[j, k] - self.plain[k], "texts")
@@ -65,23 +70,27 @@ class NeuronEffects:
             for k in range(len(self.languages))
         ]
         changes = (self.random - self.plain).mean(axis=-1)
-        rows += [self._row(RANDOM, k, changes[:, k], "draws") for k in range(len(self.languages))]
+        for k in range(len(self.languages)):
+            rows.append(self._row(RANDOM, k, changes[:, k], "draws"))
+            rows.append(self._row(MATCHED, k, self.matched[k] - self.plain[k], "texts"))
         return pd.DataFrame(rows)
 
     def claims(self) -> pd.DataFrame:
         """Whether scaling a language's neurons hurts it, and more than what.
 
-        Five differences of changes, in nats per token, for each language that has neurons: from
+        Six differences of changes, in nats per token, for each language that has neurons: from
         the model as it is (``itself``); from the mean of the other languages (``others``) and from
         the one most hurt (``most hurt``), text by text, which are translations; from the mean of
-        the random draws, over texts (``random``) and over the draws (``random draws``).
+        the random draws, over texts (``random``) and over the draws (``random draws``); and from
+        the neurons that are about as active (``as active``).
 
         Returns:
             Tidy: ``language``, ``neurons``, ``more_than``, ``difference``, ``low``, ``high``,
             ``over``, ``n``, ``holds`` (the 95% interval is above 0).
         """
         having = np.flatnonzero(self.neurons)
-        return pd.DataFrame([row for k in having for row in self._claims(int(k))])
+        rows = [row for k in having for row in self._claims(int(k))]
+        return pd.DataFrame(rows, columns=_CLAIM)
 
     def _claims(self, k: int) -> Iterator[Row]:
         changes = self.scaled[k] - self.plain
@@ -91,8 +100,9 @@ class NeuronEffects:
             "itself": (own, "texts"),
             "others": (own - others.mean(axis=0), "texts"),
             "most hurt": (own - others[others.mean(axis=1).argmax()], "texts"),
-            "random": (own - control.mean(axis=0), "texts"),
+            RANDOM: (own - control.mean(axis=0), "texts"),
             "random draws": (own.mean() - control.mean(axis=1), "draws"),
+            MATCHED: (own - (self.matched[k] - self.plain[k]), "texts"),
         }
         for name, (values, over) in compared.items():
             found = _interval(values, "difference")
@@ -125,7 +135,10 @@ def measure_effects(
 ) -> NeuronEffects:
     """Scale the neurons of each language and measure every language's loss on held-out text.
 
-    Costs 1 + languages + draws passes over the text of all languages.
+    Two controls take the place of a language's neurons: random ones
+    (:func:`~shiftlens.neurons.random_neurons`), and ones that are about as active in it
+    (:func:`~shiftlens.neurons.matched_neurons`), since the neurons found are among the most active
+    and what is often active matters more. Costs 2 + languages + draws passes over the text.
 
     Args:
         model: A causal language model.
@@ -149,7 +162,8 @@ def measure_effects(
     tokenized = tokenize(model, held_out, Pooling(special_tokens=True), max_length)
     ids = {code: tokenized[code].ids for code in found.languages}
     controls = [random_neurons(found, seed, draw) for draw in range(draws)]
-    total = (1 + len(ids) + draws) * len(ids) * len(held_out)
+    matched = matched_neurons(found)
+    total = (2 + len(ids) + draws) * len(ids) * len(held_out)
     with tqdm(total=total, unit="texts", desc="losses", disable=not progress or None) as bar:
 
         def losses(code: str, neurons: Mapping[int, Tensor]) -> np.ndarray:
@@ -164,9 +178,10 @@ def measure_effects(
         plain = np.stack([losses(code, {}) for code in ids])
         scaled = [[losses(code, found.of(whose)) for code in ids] for whose in ids]
         control = [[losses(code, drawn[code]) for code in ids] for drawn in controls]
+        alike = np.stack([losses(code, matched[code]) for code in ids])
     counts = found.counts.sum(axis=0)
     return NeuronEffects(
-        found.languages, factor, counts, plain, np.array(scaled), np.array(control)
+        found.languages, factor, counts, plain, np.array(scaled), np.array(control), alike
     )
 
 
@@ -180,35 +195,6 @@ def check_scaling(factor: float, draws: int) -> None:
         raise ShiftlensError(f"the factor is {factor}; give a number: 0 ablates, 2 doubles")
     if draws < 2:
         raise ShiftlensError(f"{draws} draws of random neurons give no interval; ask for 2 or more")
-
-
-def random_neurons(found: NeuronsFound, seed: int, draw: int) -> dict[str, dict[int, Tensor]]:
-    """Draw as many neurons in each block as a language has there, none of them its own.
-
-    Args:
-        found: The neurons of each language.
-        seed: Of all draws.
-        draw: Which draw.
-
-    Returns:
-        Language to block, counted from 0, to the numbers of the neurons.
-
-    Raises:
-        ShiftlensError: More than half of a block's neurons are one language's.
-    """
-    drawn: dict[str, dict[int, Tensor]] = {}
-    for k, code in enumerate(found.languages):
-        rng = np.random.default_rng([seed, draw, k])
-        drawn[code] = {}
-        for block, own in enumerate(found.own[:, :, k]):
-            others = np.flatnonzero(~own)
-            if (count := int(own.sum())) > len(others):
-                raise ShiftlensError(
-                    f"{count} of the {len(own)} neurons of block {block + 1} are of {code}: too "
-                    "few others to draw a control from; keep a smaller share"
-                )
-            drawn[code][block] = torch.from_numpy(rng.choice(others, count, replace=False))
-    return drawn
 
 
 def _interval(values: ArrayLike, name: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
 from shiftlens.neurons import NeuronsFound
-from shiftlens.neurons.effects import RANDOM
+from shiftlens.neurons.effects import MATCHED, RANDOM
 from shiftlens.plots.labels import layer_step
 from shiftlens.plots.style import shared_style
 
@@ -21,7 +21,7 @@ _MOST_WRITTEN = 14
 """Most languages whose values are written in the cells."""
 _MOST_BLOCKS = 24
 _GAP = 0.35
-"""Between the languages' rows and the control's, in rows."""
+"""Between the languages' rows and the controls', in rows."""
 
 
 def neurons_figure(found: NeuronsFound, title: str | None = None) -> Figure:
@@ -66,8 +66,8 @@ def effects_figure(table: pd.DataFrame, title: str | None = None) -> Figure:
     r"""Draw what scaling each language's neurons does to each language's perplexity.
 
     A cell is :math:`100 (e^{\Delta\ell} - 1)` percent for the change :math:`\Delta\ell` in nats per
-    token: bold where its 95% interval excludes 0, grey where not. The row below has random neurons,
-    as many in each block as the column's language has.
+    token: bold where its 95% interval excludes 0, grey where not. The rows below have random
+    neurons, as many in each block as the column's language has, and such as are about as active.
 
     Args:
         table: That of :meth:`shiftlens.neurons.NeuronEffects.table`.
@@ -83,18 +83,18 @@ def effects_figure(table: pd.DataFrame, title: str | None = None) -> Figure:
         raise ShiftlensError(f"the table of effects lacks the column(s) {', '.join(missing)}")
     codes = list(table["language"].unique())
     wide = table.pivot(index="neurons", columns="language", values=["change", "low", "high"])
-    wide = wide.reindex([*codes, RANDOM])
+    wide = wide.reindex([*codes, RANDOM, MATCHED])
     change, low, high = (wide[name][codes].to_numpy() for name in ("change", "low", "high"))
     if np.isnan(change).any():
         raise ShiftlensError("the table of effects lacks a cell: give it whole")
     percent = 100 * np.expm1(change)
     largest = max(float(np.abs(percent).max()), 1e-9)
     with shared_style():
-        figure = Figure(figsize=(_WIDTH, _MARGIN + _ROW * (len(codes) + 1)))
+        figure = Figure(figsize=(_WIDTH, _MARGIN + _ROW * (len(codes) + 2)))
         axes = figure.add_subplot()
         edges = np.arange(len(codes) + 1) - 0.5
-        places = [*range(len(codes)), len(codes) + _GAP]
-        for rows, sides in ((percent[:-1], edges), (percent[-1:], places[-1] + edges[:2])):
+        places = [*range(len(codes)), len(codes) + _GAP, len(codes) + 1 + _GAP]
+        for rows, sides in ((percent[:-2], edges), (percent[-2:], places[-2] + edges[:3])):
             mesh = axes.pcolormesh(edges, sides, rows, cmap="RdBu_r", vmin=-largest, vmax=largest)
         axes.invert_yaxis()
         for k in range(len(codes)):
@@ -102,7 +102,7 @@ def effects_figure(table: pd.DataFrame, title: str | None = None) -> Figure:
         if len(codes) <= _MOST_WRITTEN:
             _write(axes, percent, np.abs(percent) > 0.6 * largest, (low > 0) | (high < 0), places)
         names = [f"neurons of {language_name(code)}" for code in codes]
-        axes.set_yticks(places, [*names, "random neurons, as many"])
+        axes.set_yticks(places, [*names, "as many random neurons", "as many equally active"])
         _codes(axes, codes)
         axes.set_xlabel("language of the held-out text; bold: the 95% interval excludes 0")
         figure.colorbar(mesh, ax=axes, label="change of perplexity, %", aspect=30)
