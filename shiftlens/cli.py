@@ -22,6 +22,7 @@ from shiftlens.commands.making import (
     verify,
 )
 from shiftlens.commands.models import EvalConfig, ExportConfig, evaluate, export
+from shiftlens.commands.neurons import neurons
 from shiftlens.commands.reading import (
     CompareConfig,
     PlotConfig,
@@ -33,6 +34,7 @@ from shiftlens.commands.reading import (
 from shiftlens.commands.steer import steer
 from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.neurons_config import NeuronsConfig
 from shiftlens.settings import with_settings_files
 from shiftlens.steering_config import SteerConfig
 
@@ -59,6 +61,7 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "export": (ExportConfig, export),
     "eval": (EvalConfig, evaluate),
     "steer": (SteerConfig, steer),
+    "neurons": (NeuronsConfig, neurons),
     "serve": (ServeConfig, serve),
     "check": (CheckConfig, check),
     "verify": (VerifyConfig, verify),

@@ -28,7 +28,8 @@ def text_losses(
         Nats per token, ``(texts,)``, float64.
 
     Raises:
-        ShiftlensError: The model is no causal one, or a text has fewer than two tokens.
+        ShiftlensError: The model is no causal one, or of a text (named by its place, from 1) there
+            are fewer than two tokens or the loss is NaN or infinite.
     """
     if not model.hf.can_generate():
         raise ShiftlensError(
@@ -36,7 +37,7 @@ def text_losses(
             "give a causal language model"
         )
     if short := [row for row, tokens in enumerate(ids) if len(tokens) < 2]:
-        raise ShiftlensError(f"text {short[0]} has fewer than two tokens: nothing to predict")
+        raise ShiftlensError(f"text {short[0] + 1} has fewer than two tokens: nothing to predict")
     losses = np.empty(len(ids))
     rows = [list(tokens) for tokens in ids]
     order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
@@ -47,4 +48,9 @@ def text_losses(
         target, mask = inputs["input_ids"][:, 1:], inputs["attention_mask"][:, 1:].double()
         chosen = logits.gather(2, target[..., None])[..., 0] - logits.logsumexp(-1)
         losses[batch] = (-(chosen.double() * mask).sum(1) / mask.sum(1)).cpu().numpy()
+    if len(bad := np.flatnonzero(~np.isfinite(losses))):
+        raise ShiftlensError(
+            f"text {bad[0] + 1}: the loss is NaN or infinite; a float16 model may need --dtype "
+            "bfloat16 or float32"
+        )
     return losses

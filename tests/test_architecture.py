@@ -24,6 +24,7 @@ LEVELS = [
         "steering_config",
         "ranks",
         "ragged",
+        "neurons_config",
         "numerals",
     },
     {
@@ -50,6 +51,7 @@ LEVELS = [
         "halves",
         "patching",
         "steering",
+        "text_loss",
         "neurons",
         "lens",
     },
@@ -68,7 +70,6 @@ LEVELS = [
         "experiment",
         "harness",
         "text_scores",
-        "text_loss",
     },
     {
         "export",
@@ -79,6 +80,7 @@ LEVELS = [
         "before_after",
         "steering_curve",
         "steering_run",
+        "neurons_run",
         "runs",
         "train",
         "train_checks",

@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 from dash import html
 
 from shiftlens.app.answer_card import answer_card
-from shiftlens.app.neuron_request import NeuronsFound, ScaledAnswer, ScaleRequest
+from shiftlens.app.neuron_request import ScaledAnswer, ScaleRequest
 from shiftlens.languages import language_name
+from shiftlens.neurons import NeuronsFound
 from shiftlens.plots.labels import layer_step
 from shiftlens.plots.page import lay_out
 
@@ -30,14 +31,10 @@ def counts_figure(found: NeuronsFound) -> go.Figure:
 
 def overlap_figure(found: NeuronsFound) -> go.Figure:
     """How many neurons two languages share; coloured by their share of both languages'."""
-    shared = found.overlap
-    sizes = np.diag(shared)
-    either = sizes[:, None] + sizes - shared
-    share = np.where(either > 0, shared / np.maximum(either, 1), np.nan)
     hover = "%{y} and %{x}: %{text} shared, %{z:.2f} of both<extra></extra>"
     names = _names(found)
     words = "shared, of both languages' neurons"
-    figure = go.Figure(_heatmap(share, shared, names, names, hover, words))
+    figure = go.Figure(_heatmap(found.jaccard, found.overlap, names, names, hover, words))
     figure.update_traces(zmin=0, zmax=1)
     lay_out(figure, "Neurons that two languages share")
     figure.update_xaxes(showgrid=False)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -13,66 +12,17 @@ from shiftlens.app.texts import typed_text
 from shiftlens.app.worker import Job
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
-from shiftlens.neurons.counts import activation_probabilities
-from shiftlens.neurons.entropy import activation_entropy, language_specific
-from shiftlens.neurons.hooks import scaling
+from shiftlens.neurons import NeuronsFound, activation_probabilities, scaling
 from shiftlens.patching import Continuation
 from shiftlens.patching.prompts import token_text
 from shiftlens.sft import SftRecord, encode_prompts
 
-FILTER = BAR = 0.95
 SHARES = (0.01, 0.02, 0.05, 0.1)
 """Shares of all neurons, those of lowest entropy, that can be kept."""
 
 STRONGEST = 3.0
 _NEW = 12
 _TOP = 5
-
-
-@dataclass(frozen=True)
-class NeuronsFound:
-    """Which neurons are of which language.
-
-    Attributes:
-        share: The share of all neurons that was kept.
-        languages: The codes.
-        probabilities: Share of tokens at which each is active, ``(blocks, neurons, languages)``.
-        own: Which are a language's, of that shape.
-    """
-
-    share: float
-    languages: tuple[str, ...]
-    probabilities: NDArray[np.float64]
-    own: NDArray[np.bool_]
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """How many each block has of each language, ``(blocks, languages)``."""
-        return self.own.sum(axis=1)
-
-    @property
-    def overlap(self) -> NDArray[np.int64]:
-        """How many neurons two languages share, ``(languages, languages)``."""
-        flat = self.own.reshape(-1, len(self.languages)).astype(np.int64)
-        return flat.T @ flat
-
-    def of(self, language: str) -> dict[int, torch.Tensor]:
-        """A language's neurons by block, counted from 0."""
-        column = self.own[:, :, self.languages.index(language)]
-        return {block: torch.from_numpy(np.flatnonzero(row)) for block, row in enumerate(column)}
-
-    def table(self) -> pd.DataFrame:
-        """One row a neuron that is of some language, with how often it is active in each."""
-        blocks, neurons = np.nonzero(self.own.any(axis=-1))
-        entropy = activation_entropy(self.probabilities)
-        owners = [
-            " ".join(code for code, is_own in zip(self.languages, row, strict=True) if is_own)
-            for row in self.own[blocks, neurons]
-        ]
-        facts = {"block": blocks + 1, "neuron": neurons, "languages": owners}
-        facts["entropy"] = entropy[blocks, neurons]
-        active = dict(zip(self.languages, self.probabilities[blocks, neurons].T, strict=True))
-        return pd.DataFrame({**facts, **active})
 
 
 @dataclass(frozen=True)
@@ -141,14 +91,6 @@ def count_active(session: Session, job: Job) -> NDArray[np.float64]:
         return activation_probabilities(session.model, session.corpus)
 
 
-def find_neurons(
-    languages: tuple[str, ...], probabilities: NDArray[np.float64], share: float
-) -> NeuronsFound:
-    """Choose each language's neurons."""
-    own = language_specific(probabilities, FILTER, share, BAR)
-    return NeuronsFound(share, languages, probabilities, own)
-
-
 def answer_scaled(
     session: Session, found: NeuronsFound, request: ScaleRequest, job: Job
 ) -> ScaledAnswer:
@@ -180,29 +122,22 @@ def _continued(model: LanguageModel, request: ScaleRequest) -> Continuation:
 def code(session: Session, found: NeuronsFound, request: ScaleRequest | None) -> str:
     """The lines of Python that repeat a search, and an answer."""
     corpus = session.corpus_code
-    pandas = "import pandas as pd\n" if "pd." in corpus else ""
-    lines = f"""{pandas}import torch
-
-import shiftlens as sl
+    pandas = "import pandas as pd\n\n" if "pd." in corpus else ""
+    lines = f"""{pandas}import shiftlens as sl
 from shiftlens.answers import generate_answers
-from shiftlens.neurons.counts import activation_probabilities
-from shiftlens.neurons.entropy import language_specific
-from shiftlens.neurons.hooks import scaling
+from shiftlens.neurons import find_neurons, scaling
 from shiftlens.sft import SftRecord
 
 {session.load_code}
 {corpus}
-probabilities = activation_probabilities(model, corpus)
-own = language_specific(probabilities, {FILTER}, {found.share}, {BAR})
-print(dict(zip(corpus.languages, own.sum(axis=(0, 1)))))"""
+found = find_neurons(model, corpus, {found.share})
+print(found.table())"""
     if request is None:
         return lines
     return f"""{lines}
 
-column = own[:, :, corpus.languages.index({request.language!r})]
-neurons = {{block: torch.from_numpy(row.nonzero()[0]) for block, row in enumerate(column)}}
 records = [SftRecord("text", {request.language!r}, {request.text!r}, "")]
 plain = generate_answers(model, records, max_new_tokens={_NEW})
-with scaling(model, neurons, {request.scale}):
+with scaling(model, found.of({request.language!r}), {request.scale}):
     scaled = generate_answers(model, records, max_new_tokens={_NEW})
 print(plain, scaled)"""

@@ -12,13 +12,11 @@ from shiftlens.app.links import link
 from shiftlens.app.neuron_controls import CONTROLS, HINT, TYPE, neuron_controls, neuron_fields
 from shiftlens.app.neuron_figures import counts_figure, overlap_figure, scaled_cards, summary
 from shiftlens.app.neuron_request import (
-    NeuronsFound,
     answer_scaled,
     check_scale,
     check_share,
     code,
     count_active,
-    find_neurons,
 )
 from shiftlens.app.ready import ready_texts
 from shiftlens.app.running import Runner, Work
@@ -26,6 +24,7 @@ from shiftlens.app.session import Session
 from shiftlens.app.texts import unknown_tokens
 from shiftlens.app.widgets import connect_take_away, fit, graph, take_away
 from shiftlens.app.worker import Job
+from shiftlens.neurons import NeuronsFound, choose_neurons
 
 CANNOT = "this model does not write text; give a causal language model"
 OPENED = {"view.value", "neurons-restore.data"}
@@ -202,7 +201,7 @@ class NeuronView:
         def work(job: Job) -> NeuronsFound:
             if self._active is None:
                 self._active = count_active(self.session, job)
-            return find_neurons(self.session.corpus.languages, self._active, kept)
+            return choose_neurons(self.session.corpus.languages, self._active, kept)
 
         return work
 

@@ -1,49 +1,89 @@
 """How often each MLP neuron is active on each language's tokens, in one pass."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
+from shiftlens.collect import not_finite
 from shiftlens.corpora import Corpus
 from shiftlens.models import LanguageModel
 from shiftlens.neurons.hooks import reading
 from shiftlens.pooling import Pooling
-from shiftlens.tokens import pooled_mask, token_batches, tokenize
+from shiftlens.tokens import TokenizedLanguage, pooled_mask, token_batches, tokenize
 
 
 def activation_probabilities(
-    model: LanguageModel, corpus: Corpus, batch_tokens: int = 4096
+    model: LanguageModel,
+    corpus: Corpus,
+    *,
+    batch_tokens: int = 4096,
+    max_length: int = 512,
+    progress: bool = True,
 ) -> NDArray[np.float64]:
-    """Share of each language's tokens, special ones left out, at which a neuron is above 0.
+    r"""Share of each language's tokens, special ones left out, at which a neuron is above 0.
+
+    .. math:: p_{jk} = \frac{1}{T_k} \sum_{t \in k} 1[a_j(t) > 0]
+
+    Counts are all that is kept of a batch, so that memory does not grow with the corpus.
 
     Args:
         model: The plain model.
         corpus: The sentences.
-        batch_tokens: Most padded tokens in a batch.
+        batch_tokens: Most tokens, padding included, in one forward pass.
+        max_length: Longest text in tokens; longer ones are cut.
+        progress: Show a progress bar on stderr.
 
     Returns:
-        ``(layers, neurons, languages)``, the languages in the corpus's order.
+        p, ``(blocks, neurons, languages)``, the languages in the corpus's order.
+
+    Raises:
+        ShiftlensError: The model's neurons cannot be read, or an activation is NaN or infinite
+            (language, sentence and block, counted from 1, named).
 
     Source:
         Tang et al., "Language-Specific Neurons", ACL 2024, arXiv:2402.16438, equation 3.
     """
-    shares = []
-    for tokenized in tokenize(model, corpus, Pooling()).values():
-        counts: dict[int, Tensor] = {}
-        order = sorted(range(len(corpus)), key=lambda row: -len(tokenized.ids[row]))
-        for rows in token_batches(order, tokenized.ids, batch_tokens):
-            inputs = model.pad([tokenized.ids[row] for row in rows])
-            mask = pooled_mask(inputs["attention_mask"], [tokenized.pooled[row] for row in rows])
-
-            def count(
-                block: int, activation: Tensor, mask: Tensor = mask, counts: dict = counts
-            ) -> None:
-                kept = activation.reshape(mask.numel(), -1)[mask.flatten().to(activation.device)]
-                counts[block] = counts.get(block, 0) + (kept > 0).sum(0).cpu()
-
-            with torch.no_grad(), reading(model, count):
-                model.hf.base_model(**inputs)
-        tokens = sum(map(sum, tokenized.pooled))
-        shares.append(torch.stack([counts[block] for block in sorted(counts)]).double() / tokens)
+    texts = tokenize(model, corpus, Pooling(), max_length)
+    total = len(corpus) * len(texts)
+    with tqdm(total=total, unit="texts", desc="neurons", disable=not progress or None) as bar:
+        shares = [
+            _of_language(model, language, corpus.ids, tokenized, batch_tokens, bar)
+            for language, tokenized in texts.items()
+        ]
     return torch.stack(shares, dim=-1).numpy()
+
+
+def _of_language(
+    model: LanguageModel,
+    language: str,
+    sentences: Sequence[str],
+    texts: TokenizedLanguage,
+    batch_tokens: int,
+    bar: tqdm,
+) -> Tensor:
+    """One language's shares, ``(blocks, neurons)``."""
+    counts: dict[int, Tensor] = {}
+
+    def count(mask: Tensor, rows: list[int], block: int, activation: Tensor) -> None:
+        mask = mask.to(activation.device)
+        kept = activation.reshape(mask.numel(), -1)[mask.flatten()]
+        bad = ~kept.isfinite().all(dim=1)
+        if bad.any():
+            row = mask.nonzero()[bad][0, 0]
+            raise not_finite(language, sentences[rows[row]], block + 1)
+        counts[block] = counts.get(block, 0) + (kept > 0).sum(dim=0)
+
+    order = sorted(range(len(sentences)), key=lambda row: -len(texts.ids[row]))
+    for rows in token_batches(order, texts.ids, batch_tokens):
+        inputs = model.pad([texts.ids[row] for row in rows])
+        mask = pooled_mask(inputs["attention_mask"], [texts.pooled[row] for row in rows])
+        with torch.no_grad(), reading(model, partial(count, mask, rows)):
+            model.hf.base_model(**inputs)
+        bar.update(len(rows))
+    tokens = sum(map(sum, texts.pooled))
+    return torch.stack([counts[block].cpu() for block in sorted(counts)]).double() / tokens

@@ -30,12 +30,26 @@ def _gates(model: LanguageModel) -> list[tuple[nn.Module, Callable[..., Any]]] |
     return found
 
 
+def _downs(model: LanguageModel) -> list[nn.Module]:
+    """Each block's down projection."""
+    try:
+        return projections(model, "mlp_out")
+    except ShiftlensError as error:
+        raise ShiftlensError(
+            f"{type(model.hf).__name__}: its blocks have no single MLP with one down projection, "
+            "as a mixture of experts has none; its neurons cannot be read"
+        ) from error
+
+
 @contextlib.contextmanager
 def reading(model: LanguageModel, read: Callable[[int, Tensor], None]) -> Iterator[None]:
     """Call ``read(block, activations)`` in every forward pass, block counted from 0.
 
     The activations are those of ``act_fn(gate)`` in a gated MLP, else what the down projection is
     given; ``(batch, pos, neurons)``, or ``(batch * pos, neurons)`` where a model flattens them.
+
+    Raises:
+        ShiftlensError: The model's MLPs are not of these kinds.
     """
     gates, handles = _gates(model), []
 
@@ -45,7 +59,7 @@ def reading(model: LanguageModel, read: Callable[[int, Tensor], None]) -> Iterat
     def of_down(block: int) -> Callable[..., None]:
         return lambda _, args: read(block, args[0])
 
-    downs = projections(model, "mlp_out")
+    downs = _downs(model)
     try:
         for block, down in enumerate(downs):
             handles.append(
@@ -67,8 +81,11 @@ def scaling(model: LanguageModel, neurons: Mapping[int, Tensor], factor: float) 
         model: The plain model.
         neurons: Block, from 0, to the numbers of its neurons, ``(n,)``.
         factor: 0 ablates, 1 changes nothing, more amplifies.
+
+    Raises:
+        ShiftlensError: The model's neurons cannot be reached.
     """
-    downs, handles = projections(model, "mlp_out"), []
+    downs, handles = _downs(model), []
 
     def scaled(columns: Tensor) -> Callable[..., Any]:
         def hook(_: nn.Module, args: tuple) -> tuple:

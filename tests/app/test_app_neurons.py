@@ -18,12 +18,12 @@ from shiftlens.app.neuron_request import (
     check_share,
     code,
     count_active,
-    find_neurons,
 )
 from shiftlens.app.ready import ready_texts
 from shiftlens.app.session import Session
 from shiftlens.app.worker import Job, Worker
 from shiftlens.errors import ShiftlensError
+from shiftlens.neurons import choose_neurons
 from shiftlens.patching.components import projections
 
 FI = ready_texts()["fi"]
@@ -41,7 +41,7 @@ def found(session):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "corpus", short)
         active = count_active(session, Job(lambda job: None))
-    return find_neurons(short.languages, active, 0.05)
+    return choose_neurons(short.languages, active, 0.05)
 
 
 def test_the_figures_count_what_sets_of_neurons_hold(found):
@@ -124,7 +124,7 @@ def test_the_lines_shown_give_the_same_answers(session, found):
     shown = code(session, found, request)
     space = {}
     exec(shown.replace('load_corpus("demo")', 'load_corpus("demo").head(60)'), space)
-    np.testing.assert_array_equal(space["own"], found.own)
+    np.testing.assert_array_equal(space["found"].own, found.own)
     assert space["plain"] == [answer.plain.text] and space["scaled"] == [answer.scaled.text]
     assert "scaling(model" not in code(session, found, None)
 

@@ -1,0 +1,231 @@
+"""Neurons from a model and text to tables and figures: what ``shiftlens neurons`` runs."""
+
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from shiftlens.config import to_yaml
+from shiftlens.corpora import Corpus, load_corpus
+from shiftlens.errors import ShiftlensError
+from shiftlens.halves import split_rows
+from shiftlens.languages import language_list
+from shiftlens.models import LanguageModel, load_model
+from shiftlens.neurons.effects import NeuronEffects, check_scaling, measure_effects
+from shiftlens.neurons.found import NeuronsFound, check_rates, find_neurons
+from shiftlens.neurons_config import NeuronsConfig
+from shiftlens.plots.neurons import effects_figure, neurons_figure
+from shiftlens.plots.save import save_figure
+from shiftlens.sft import load_records
+from shiftlens.store import make_folder, write_atomic
+
+COMPARED = {
+    "itself": "change",
+    "others": "less the others'",
+    "most hurt": "less the most hurt other's",
+    "random": "less random neurons'",
+    "as active": "less equally active ones'",
+}
+"""The claims that a person reads, as columns; that over draws has the mean of that over texts."""
+
+
+class NeuronsRun(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        found: The neurons.
+        effects: What scaling them does; None of an encoder.
+    """
+
+    found: NeuronsFound
+    effects: NeuronEffects | None
+
+
+def run_neurons(config: NeuronsConfig, say: Callable[[str], None] = print) -> NeuronsRun:
+    """Find the neurons of each language, measure what scaling them does, and write both.
+
+    The folder then holds ``neurons.csv`` and, where the model predicts text, ``effects.csv`` and
+    ``claims.csv``, all as ``.parquet`` too; ``neurons.png`` and ``effects.png``, also as ``.svg``;
+    and ``config.yaml``.
+
+    Args:
+        config: The settings.
+        say: Receives the lines that a person reads.
+
+    Raises:
+        ShiftlensError: Something asked for is not there or does not fit (named).
+    """
+    check_scaling(config.factor, config.draws)
+    corpus = _corpus(config)
+    check_rates(corpus.languages, config.share, config.filter_rate, config.bar_rate)
+    out = make_folder(Path(config.out))
+    model = load_model(config.model, dtype=config.dtype, device=config.device)
+    finding, held_out = _texts(config, model, corpus)
+    say(_plan(config, finding, held_out))
+    if (Path(config.model) / "shift.json").exists():
+        say("the model has a shift beside it, which is left off")
+    found = find_neurons(
+        model,
+        finding,
+        config.share,
+        filter_rate=config.filter_rate,
+        bar_rate=config.bar_rate,
+        batch_tokens=config.batch_tokens,
+        max_length=config.max_length,
+    )
+    files = [_write(out / "neurons", found.table())]
+    files += save_figure(neurons_figure(found), out / "neurons")
+    say(_counts(found))
+    effects = None
+    if held_out is not None:
+        effects = _measure(config, model, found, held_out)
+        files += _write_effects(effects, out)
+        say(summary(effects.claims(), held_out))
+    write_atomic(out / "config.yaml", to_yaml(config).encode())
+    say("\n".join(map(str, ["", *files])))
+    return NeuronsRun(found, effects)
+
+
+def _measure(
+    config: NeuronsConfig, model: LanguageModel, found: NeuronsFound, held_out: Corpus
+) -> NeuronEffects:
+    return measure_effects(
+        model,
+        found,
+        held_out,
+        config.factor,
+        draws=config.draws,
+        seed=config.seed,
+        batch_tokens=config.batch_tokens,
+        max_length=config.max_length,
+    )
+
+
+def _write_effects(effects: NeuronEffects, out: Path) -> list[Path]:
+    table = effects.table()
+    files = [_write(out / "effects", table), _write(out / "claims", effects.claims())]
+    scaled = "ablated" if effects.factor == 0 else f"scaled by {effects.factor:g}"
+    return files + save_figure(effects_figure(table, f"neurons {scaled}"), out / "effects")
+
+
+def held_out_texts(source: str, languages: Sequence[str]) -> Corpus:
+    """Read parallel text to measure on.
+
+    Args:
+        source: As :func:`shiftlens.load_corpus` takes it; or ``demo:validation`` or ``demo:test``,
+            whose texts are prompt and answer.
+        languages: The languages to read.
+
+    Raises:
+        ShiftlensError: There is no such text, or it lacks a language.
+    """
+    if not source.startswith("demo:"):
+        return load_corpus(source, languages)
+    texts: dict[str, list[str]] = {code: [] for code in languages}
+    items: dict[str, None] = {}
+    for record in load_records(source):
+        if record.language in texts:
+            texts[record.language].append(record.prompt + record.completion)
+            items[record.item] = None
+    if lacking := [code for code, own in texts.items() if len(own) != len(items)]:
+        raise ShiftlensError(f"{source} has not every item in {', '.join(lacking)}")
+    return Corpus.from_texts(texts, list(items))
+
+
+def summary(claims: pd.DataFrame, held_out: Corpus) -> str:
+    """The claims as a table of a row a language, and how many hold."""
+    if claims.empty:
+        return "no language has neurons of its own: keep a larger share"
+    cells = [
+        f"{row.difference:+.4f} [{row.low:+.4f}, {row.high:+.4f}]{'*' if row.holds else ' '}"
+        for row in claims.itertuples()
+    ]
+    shown = claims.assign(cell=cells, language=claims["language"] + _sizes(claims))
+    wide = shown.pivot(index="language", columns="more_than", values="cell")
+    wide = wide.loc[shown["language"].unique(), list(COMPARED)].rename(columns=COMPARED)
+    head = (
+        f"change of the loss on {len(held_out)} held-out texts, nats per token, with a language's "
+        "neurons scaled: 95% intervals over texts; * above 0"
+    )
+    lines = ["", head, wide.rename_axis(index=None, columns=None).to_string(), ""]
+    holds_of = claims.set_index(["more_than", "language"])["holds"]
+    for name, words in {
+        "itself": "its own loss rises",
+        "others": "more than the others' on average",
+        "most hurt": "more than the most hurt other's",
+        "random": "more than with random neurons, over texts",
+        "random draws": "more than with random neurons, over draws",
+        "as active": "more than with equally active neurons",
+    }.items():
+        holding = [str(code) for code, holds in holds_of[name].items() if holds]
+        lines.append(f"{words}: {len(holding)} of {len(holds_of[name])}  {' '.join(holding)}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _sizes(claims: pd.DataFrame) -> pd.Series:
+    return claims["neurons"].map(" ({})".format)
+
+
+def _corpus(config: NeuronsConfig) -> Corpus:
+    source = config.corpus or ("demo" if config.model == "demo" else None)
+    if source is None:
+        raise ShiftlensError("give --corpus: parallel text of two languages or more")
+    languages = None if config.languages is None else language_list(config.languages)
+    corpus = load_corpus(source, languages, keep_intersection=config.keep_intersection)
+    return corpus if config.sentences is None else corpus.head(config.sentences)
+
+
+def _texts(
+    config: NeuronsConfig, model: LanguageModel, corpus: Corpus
+) -> tuple[Corpus, Corpus | None]:
+    """What to find neurons on and what to measure on; of an encoder the first alone."""
+    if not model.hf.can_generate():
+        if config.held_out is not None:
+            raise ShiftlensError(f"{model.name} predicts no text: leave out --held-out")
+        return corpus, None
+    if config.held_out is not None:
+        held_out = held_out_texts(config.held_out, corpus.languages)
+        for code, own in corpus.texts.items():
+            if shared := set(own) & set(held_out.texts[code]):
+                raise ShiftlensError(
+                    f"{len(shared)} of the held-out texts in {code} are in the corpus too, the "
+                    f"first is {min(shared)!r}; measure on others"
+                )
+        return corpus, held_out
+    if len(corpus) < 4:
+        raise ShiftlensError(f"{len(corpus)} sentences make no two halves; give 4 or more")
+    one, other = (_rows(corpus, rows) for rows in split_rows(len(corpus), config.seed))
+    return one, other
+
+
+def _rows(corpus: Corpus, rows: np.ndarray) -> Corpus:
+    texts = {code: [own[row] for row in rows] for code, own in corpus.texts.items()}
+    return Corpus.from_texts(texts, [corpus.ids[row] for row in rows])
+
+
+def _plan(config: NeuronsConfig, finding: Corpus, held_out: Corpus | None) -> str:
+    languages = len(finding.languages)
+    line = f"{config.model}: neurons of {languages} languages from {len(finding)} sentences of each"
+    if held_out is None:
+        return f"{line}; an encoder, so that no perplexity is measured"
+    passes = 2 + languages + config.draws
+    return f"{line}, then {passes} passes over {len(held_out)} held-out texts of each"
+
+
+def _counts(found: NeuronsFound) -> str:
+    kept, neurons = int(found.own.any(axis=-1).sum()), found.own[..., 0].size
+    counts = found.counts.sum(axis=0)
+    each = ", ".join(f"{code} {n}" for code, n in zip(found.languages, counts, strict=True))
+    return f"{kept:,} of {neurons:,} neurons are of a language or more: {each}"
+
+
+def _write(stem: Path, table: pd.DataFrame) -> Path:
+    """Write a table twice, and name the one that a person opens."""
+    buffer = BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_atomic(stem.with_suffix(".parquet"), buffer.getvalue())
+    write_atomic(stem.with_suffix(".csv"), table.to_csv(index=False).encode())
+    return stem.with_suffix(".csv")
