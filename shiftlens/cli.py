@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from shiftlens import __version__
+from shiftlens.commands.lens import lens
 from shiftlens.commands.making import (
     CheckConfig,
     VerifyConfig,
@@ -31,6 +32,7 @@ from shiftlens.commands.reading import (
 from shiftlens.commands.steer import steer
 from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.lens_config import LensConfig
 from shiftlens.settings import with_settings_files
 from shiftlens.steering_config import SteerConfig
 
@@ -55,13 +57,14 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "compare": (CompareConfig, compare),
     "export": (ExportConfig, export),
     "eval": (EvalConfig, evaluate),
+    "lens": (LensConfig, lens),
     "steer": (SteerConfig, steer),
     "serve": (ServeConfig, serve),
     "check": (CheckConfig, check),
     "verify": (VerifyConfig, verify),
     "metrics": (None, metrics),
 }
-RESUMABLE = ("demo", "sweep", "train")
+RESUMABLE = ("demo", "sweep", "train", "lens")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ LEVELS = [
         "effects",
         "hub",
         "steering_config",
+        "lens_config",
         "numerals",
     },
     {
@@ -76,6 +77,7 @@ LEVELS = [
         "before_after",
         "steering_curve",
         "steering_run",
+        "lens_run",
         "runs",
         "train",
         "train_checks",
