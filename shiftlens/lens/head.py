@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -47,12 +48,12 @@ class LensHead:
         """
         check_decoder(model)
         adapter = _adapter(model.hf)
-        names = [
-            adapter.component_mapping[part].name
+        parts = [
+            attrgetter(adapter.component_mapping[part].name)(model.hf)
             for part in ("ln_final", "project_out", "unembed")
             if part in adapter.component_mapping
         ]
-        modules = tuple(model.hf.get_submodule(name) for name in names)
+        modules = tuple(module for module in parts if module is not None)
         head = cls(modules, adapter.apply_output_logits_transform)
         head._hold_against(model)
         return head
