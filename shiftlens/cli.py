@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 from shiftlens import __version__, ranks
+from shiftlens.commands.lens import lens
 from shiftlens.commands.making import (
     CheckConfig,
     VerifyConfig,
@@ -34,6 +35,7 @@ from shiftlens.commands.reading import (
 from shiftlens.commands.steer import steer
 from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.lens_config import LensConfig
 from shiftlens.neurons_config import NeuronsConfig
 from shiftlens.settings import with_settings_files
 from shiftlens.steering_config import SteerConfig
@@ -60,6 +62,7 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "compare": (CompareConfig, compare),
     "export": (ExportConfig, export),
     "eval": (EvalConfig, evaluate),
+    "lens": (LensConfig, lens),
     "steer": (SteerConfig, steer),
     "neurons": (NeuronsConfig, neurons),
     "serve": (ServeConfig, serve),
@@ -67,7 +70,7 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "verify": (VerifyConfig, verify),
     "metrics": (None, metrics),
 }
-RESUMABLE = ("demo", "collect", "sweep", "train")
+RESUMABLE = ("demo", "collect", "sweep", "train", "lens")
 LAUNCHABLE = ("collect", "sweep", "train")
 
 

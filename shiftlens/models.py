@@ -185,17 +185,12 @@ def load_model(
             raise ShiftlensError("a model in memory needs its tokenizer: load_model(hf, tokenizer)")
         return LanguageModel(source.eval(), tokenizer, type(source).__name__)
     name = str(source)
-    path = str(demo_model_path()) if name == "demo" else transformer_folder(name)
+    path = _model_path(name)
     if dtype not in DTYPES:
         raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     place = None if device == "map" else _device(device)
+    config = load_config(name)
     with _hub_errors(path):
-        config = AutoConfig.from_pretrained(path)
-        if config.is_encoder_decoder:
-            raise ShiftlensError(
-                f"model {name!r} is an encoder-decoder ({config.model_type}); "
-                "shiftlens reads decoders and encoders with one stack of blocks"
-            )
         masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
         factory = AutoModelForMaskedLM if masked else AutoModelForCausalLM
         with _quiet_loading():
@@ -213,6 +208,30 @@ def load_model(
                 raise ShiftlensError(f"model {name!r} comes without the files of its tokenizer")
     hf.eval()
     return LanguageModel(hf if place is None else hf.to(place), tokenizer, name)
+
+
+def load_config(source: str | Path) -> transformers.PreTrainedConfig:
+    """Read the configuration of a model, and none of its weights.
+
+    Args:
+        source: A local directory, a hub id, or ``demo``.
+
+    Raises:
+        ShiftlensError: No such model, an encoder-decoder, or one that needs remote code.
+    """
+    path = _model_path(str(source))
+    with _hub_errors(path):
+        config = AutoConfig.from_pretrained(path)
+        if config.is_encoder_decoder:
+            raise ShiftlensError(
+                f"model {str(source)!r} is an encoder-decoder ({config.model_type}); "
+                "shiftlens reads decoders and encoders with one stack of blocks"
+            )
+    return config
+
+
+def _model_path(name: str) -> str:
+    return str(demo_model_path()) if name == "demo" else transformer_folder(name)
 
 
 def _refuse_random_weights(

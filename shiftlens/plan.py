@@ -107,7 +107,7 @@ def plan_collection(
             {"file": file, "language": shard_language(file), "rows": len(numbers)}
             for file, numbers in rows.items()
         ],
-        **({} if shift is None else {"shift": _shift_facts(shift)}),
+        **({} if shift is None else {"shift": shift_facts(shift)}),
     }
     return CollectionPlan(manifest, tokens, rows, batch_tokens, shift)
 
@@ -133,7 +133,7 @@ def _check_shift(shift: Shift, model: LanguageModel, corpus: Corpus) -> None:
             )
 
 
-def _shift_facts(shift: Shift) -> dict[str, Any]:
+def shift_facts(shift: Shift) -> dict[str, Any]:
     """What tells a shift from any other."""
     digest = hashlib.sha256()
     for language, vectors in sorted(shift.vectors.vectors.items()):

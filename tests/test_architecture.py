@@ -25,6 +25,7 @@ LEVELS = [
         "ranks",
         "ragged",
         "neurons_config",
+        "lens_config",
         "numerals",
     },
     {
@@ -81,6 +82,7 @@ LEVELS = [
         "steering_curve",
         "steering_run",
         "neurons_run",
+        "lens_run",
         "runs",
         "train",
         "train_checks",

@@ -1,6 +1,6 @@
 """How likely each language's answer is at every layer, prompt by prompt."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,15 @@ from tqdm import tqdm
 from shiftlens.effects import t_interval
 from shiftlens.errors import ShiftlensError
 from shiftlens.lens.head import LensHead
+from shiftlens.lens.leader import leader
 from shiftlens.lens.reading import check_finite, read_layers, shifting
 from shiftlens.models import LanguageModel
 from shiftlens.sft import SftRecord, encode_completions, encode_prompts, with_template
 from shiftlens.shift import Shift
 from shiftlens.tokens import token_batches
+
+SUMMARY = ["language", "layer", "answer", "quantity", "mean", "low", "high", "n"]
+"""Columns of :func:`answer_summary`."""
 
 
 def answer_lens(
@@ -57,6 +61,35 @@ def answer_lens(
         Wendler, Veselovsky, Monea and West, "Do Llamas Work in English?", ACL 2024,
         arXiv:2402.10588.
     """
+    found = answer_tables(model, records, shift=shift, batch_tokens=batch_tokens, progress=progress)
+    return pd.concat([table for _, table in found], ignore_index=True)
+
+
+def answer_tables(
+    model: LanguageModel,
+    records: Sequence[SftRecord],
+    languages: Collection[str] | None = None,
+    *,
+    shift: Shift | None = None,
+    batch_tokens: int = 1024,
+    progress: bool = True,
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Read the prompts of one language after the other, as :func:`answer_lens` does.
+
+    Args:
+        model: A causal language model.
+        records: All records, for the answers.
+        languages: Read only the prompts in these languages.
+        shift: Read with this shift on.
+        batch_tokens: Most tokens, padding included, in one forward pass.
+        progress: Show a progress bar on stderr.
+
+    Yields:
+        The language of the prompts, and their rows.
+
+    Raises:
+        ShiftlensError: As :func:`answer_lens`.
+    """
     if not records:
         raise ShiftlensError("there are no records to read; give at least one")
     head = LensHead.of(model)
@@ -66,11 +99,13 @@ def answer_lens(
     _check_lengths(model, records, prompts)
     rows_of: dict[str, list[int]] = {}
     for row, record in enumerate(records):
-        rows_of.setdefault(record.language, []).append(row)
-    parts = {}
-    with tqdm(total=len(records), unit="prompts", desc="lens", disable=not progress or None) as bar:
+        if languages is None or record.language in languages:
+            rows_of.setdefault(record.language, []).append(row)
+    total = sum(map(len, rows_of.values()))
+    with tqdm(total=total, unit="prompts", desc="answers", disable=not progress or None) as bar:
         for language, rows in rows_of.items():
             order = sorted(rows, key=lambda row: -len(prompts[row]))
+            parts = {}
             with shifting(model, shift, language):
                 for batch in token_batches(order, prompts, batch_tokens):
                     targets = [list(firsts[records[row].item].values()) for row in batch]
@@ -79,7 +114,7 @@ def answer_lens(
                         check_finite(own, f"record {records[row].id!r} ({language})")
                         parts[row] = _table(records[row], firsts[records[row].item], own)
                     bar.update(len(batch))
-    return pd.concat([parts[row] for row in range(len(records))], ignore_index=True)
+            yield language, pd.concat([parts[row] for row in rows], ignore_index=True)
 
 
 def answer_summary(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
@@ -92,7 +127,8 @@ def answer_summary(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Returns:
         Tidy: ``language, layer, answer, quantity, mean, low, high, n``; ``quantity`` is
         ``probability``, a mean, or ``rank``, a geometric mean. Where every item's answer is shared
-        with another language's there is no row.
+        with another language's there is no row: a tokenizer that begins every word with a token of
+        its own for the space leaves nothing to tell apart.
     """
     told = table[~table["shared"]]
     rows = []
@@ -105,6 +141,27 @@ def answer_summary(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             if quantity == "rank":
                 bounds = {name: float(np.exp(value)) for name, value in bounds.items()}
             rows.append(row | {"quantity": quantity} | bounds | {"n": len(part)})
+    return pd.DataFrame(rows, columns=SUMMARY)
+
+
+def answer_pivots(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """The language whose answer is likeliest at every layer, and how clearly.
+
+    Args:
+        table: That of :func:`answer_lens`.
+        level: Coverage of the intervals.
+
+    Returns:
+        Tidy: ``language, layer`` and what :func:`~shiftlens.lens.leader` says, over the items that
+        have an answer in every language and all answers told apart; empty where there is none.
+    """
+    told = table[~table["shared"]]
+    rows = []
+    for (language, layer), part in told.groupby(["language", "layer"], sort=False):
+        wide = part.pivot(index="item", columns="answer", values="probability")
+        whole = wide[list(part["answer"].unique())].dropna()
+        if len(whole) and whole.shape[1] > 1:
+            rows.append({"language": language, "layer": layer, **leader(whole, level)})
     return pd.DataFrame(rows)
 
 

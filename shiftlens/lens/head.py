@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel, _adapter, residual_hooks
@@ -39,17 +42,18 @@ class LensHead:
         """Find the head of a model, and hold it against the model's own logits.
 
         Raises:
-            ShiftlensError: The model is no decoder, or what it does with the last layer is not
-                known (the lens at the last layer would not be the model's own logits).
+            ShiftlensError: The model is no decoder, what it does with the last layer is not known
+                (the lens at the last layer would not be the model's own logits), or its logits are
+                NaN or infinite.
         """
         check_decoder(model)
         adapter = _adapter(model.hf)
-        names = [
-            adapter.component_mapping[part].name
+        parts = [
+            attrgetter(adapter.component_mapping[part].name)(model.hf)
             for part in ("ln_final", "project_out", "unembed")
             if part in adapter.component_mapping
         ]
-        modules = tuple(model.hf.get_submodule(name) for name in names)
+        modules = tuple(module for module in parts if module is not None)
         head = cls(modules, adapter.apply_output_logits_transform)
         head._hold_against(model)
         return head
@@ -58,7 +62,8 @@ class LensHead:
     def logits(self, stream: Tensor) -> Tensor:
         """Next-token logits of the residual stream, ``(..., d_model)`` to ``(..., vocabulary)``."""
         for module in self.modules:
-            stream = module(stream.to(next(module.parameters()).device))
+            weight = next(module.parameters(), stream)
+            stream = module(stream.to(weight.device))
         return self.finish(stream)
 
     def _hold_against(self, model: LanguageModel) -> None:
@@ -70,6 +75,11 @@ class LensHead:
         with torch.no_grad(), residual_hooks(model, seen.__setitem__, [last]):
             own = model.hf(**inputs).logits.float()
         read = self.logits(seen[last]).to(own.device).float()
+        if not own.isfinite().all():
+            raise ShiftlensError(
+                f"the logits of model {model.name} are NaN or infinite on a text of four tokens; "
+                "its weights are damaged, or float16 is too narrow: try --dtype bfloat16"
+            )
         spread = (own - own.mean(-1, keepdim=True)).abs().max()
         if own.shape != read.shape or not (own - read).abs().max() <= AGREES * spread:
             raise ShiftlensError(
@@ -86,8 +96,20 @@ def check_decoder(model: LanguageModel) -> None:
         ShiftlensError: It is an encoder.
     """
     if not model.hf.can_generate():
-        raise ShiftlensError(
-            f"model {model.name} ({type(model.hf).__name__}) is an encoder: it fills masks with "
-            "the text on both sides and predicts no next token for the logit lens to read; give a "
-            "causal language model"
-        )
+        raise ShiftlensError(f"model {model.name} ({type(model.hf).__name__}) {_ENCODER}")
+
+
+def refuse_encoder(config: PreTrainedConfig) -> None:
+    """Refuse the configuration of a model that does not predict the next token.
+
+    Raises:
+        ShiftlensError: It is that of an encoder, alone or with a decoder.
+    """
+    if config.is_encoder_decoder or config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        raise ShiftlensError(f"a model of type {config.model_type} {_ENCODER}")
+
+
+_ENCODER = (
+    "is an encoder: it reads a text from both sides and predicts no next token for the logit lens "
+    "to read; give a causal language model"
+)

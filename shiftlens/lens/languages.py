@@ -1,6 +1,6 @@
 """Which language a model is about to speak at every layer, sentence by sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,12 +14,15 @@ from shiftlens.corpora import Corpus
 from shiftlens.effects import t_interval
 from shiftlens.errors import ShiftlensError
 from shiftlens.lens.head import LensHead
+from shiftlens.lens.leader import leader
 from shiftlens.lens.reading import check_finite, entropy, read_layers, shifting
 from shiftlens.lens.token_languages import TokenLanguages
 from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
 from shiftlens.shift import Shift
 from shiftlens.tokens import TokenizedLanguage, pooled_mask, token_batches, tokenize
+
+Positions = Literal["all", "last"]
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,22 @@ class LanguageLens:
                 rows.append(row | bounds | {"n": len(part)})
         return pd.DataFrame(rows)
 
-    def pivots(self) -> pd.DataFrame:
-        """The language that has most of the mass at every layer, texts' languages in the columns.
+    def pivots(self, level: float = 0.95) -> pd.DataFrame:
+        """The language that has most of the mass at every layer, and how clearly.
 
-        Masses are means over sentences; ambiguous and unseen tokens do not compete.
+        Ambiguous and unseen tokens do not compete.
+
+        Args:
+            level: Coverage of the intervals.
+
+        Returns:
+            Tidy: ``language, layer`` and what :func:`~shiftlens.lens.leader` says.
         """
-        masses = self.table.groupby(["layer", "language"], sort=False)[list(self.tokens.languages)]
-        return masses.mean().idxmax(axis=1).unstack("language")[self._languages]
-
-    @property
-    def _languages(self) -> list[str]:
-        return list(self.table["language"].unique())
+        languages = list(self.tokens.languages)
+        return pd.DataFrame(
+            {"language": language, "layer": layer, **leader(part[languages], level)}
+            for (language, layer), part in self.table.groupby(["language", "layer"], sort=False)
+        )
 
 
 def language_lens(
@@ -74,7 +82,7 @@ def language_lens(
     tokens: TokenLanguages | None = None,
     *,
     shift: Shift | None = None,
-    positions: Literal["all", "last"] = "all",
+    positions: Positions = "all",
     batch_tokens: int = 1024,
     max_length: int = 512,
     progress: bool = True,
@@ -110,12 +118,43 @@ def language_lens(
         Wendler, Veselovsky, Monea and West, "Do Llamas Work in English?", ACL 2024,
         arXiv:2402.10588; there the tokens are those of one word and its translations.
     """
+    tokens = tokens or TokenLanguages.of_corpus(model, corpus)
+    found = language_tables(
+        model,
+        corpus,
+        tokens,
+        shift=shift,
+        positions=positions,
+        batch_tokens=batch_tokens,
+        max_length=max_length,
+        progress=progress,
+    )
+    return LanguageLens(pd.concat([table for _, table in found], ignore_index=True), tokens)
+
+
+def language_tables(
+    model: LanguageModel,
+    corpus: Corpus,
+    tokens: TokenLanguages,
+    *,
+    shift: Shift | None = None,
+    positions: Positions = "all",
+    batch_tokens: int = 1024,
+    max_length: int = 512,
+    progress: bool = True,
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Read one language of texts after the other, as :func:`language_lens` does.
+
+    Yields:
+        The language, and its rows of :attr:`LanguageLens.table`.
+
+    Raises:
+        ShiftlensError: As :func:`language_lens`.
+    """
     if positions not in ("all", "last"):
         raise ShiftlensError(f"positions are {positions!r}; choose all or last")
     head = LensHead.of(model)
-    tokens = tokens or TokenLanguages.of_corpus(model, corpus)
     texts = tokenize(model, corpus, Pooling(), max_length)
-    parts = []
     total = len(corpus) * len(corpus.languages)
     with tqdm(total=total, unit="texts", desc="lens", disable=not progress or None) as bar:
         for language, tokenized in texts.items():
@@ -125,8 +164,7 @@ def language_lens(
                 )
             for sentence, own in zip(corpus.ids, values, strict=True):
                 check_finite(own, f"language {language}, sentence {sentence}")
-            parts.append(_table(language, corpus.ids, tokens, values.numpy()))
-    return LanguageLens(pd.concat(parts, ignore_index=True), tokens)
+            yield language, _table(language, corpus.ids, tokens, values.numpy())
 
 
 def _read_language(

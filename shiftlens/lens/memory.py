@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
+from shiftlens.lens.head import refuse_encoder
 from shiftlens.lens.reading import CHUNK_BYTES, COPIES
 from shiftlens.models import DTYPES
 
@@ -16,7 +17,8 @@ class LensMemory:
     Attributes:
         weights: The model's.
         forward: The widest block at work on a batch, and its attention's scores.
-        logits: Those of the positions that are read at once, and what is made of them.
+        logits: Those of the positions that are read at once, and what is made of them; and which
+            token is of which language.
     """
 
     weights: int
@@ -34,6 +36,7 @@ def lens_memory(
     dtype: str = "float32",
     batch_tokens: int = 1024,
     longest: int = 512,
+    languages: int = 9,
 ) -> LensMemory:
     r"""Plan the lens's memory; no weight is made.
 
@@ -45,17 +48,23 @@ def lens_memory(
     (residual stream, norm, queries, keys, values, outputs; gate, up and their product; the
     attention's scores, and their softmax in float32). The layers' streams are not kept, and the
     logits of a layer come a few positions at a time, so that nothing grows with the number of
-    layers or of texts.
+    layers or of texts but the weights and the results, 8 bytes a number. Python and its libraries,
+    about half a GiB, come on top.
 
     Args:
         config: Of a causal language model.
         dtype: ``float32``, ``bfloat16`` or ``float16``.
         batch_tokens: Most tokens in a batch.
         longest: Longest text in tokens.
+        languages: How many languages tokens are told apart by.
 
     Returns:
         The plan.
+
+    Raises:
+        ShiftlensError: The configuration is not of a causal language model.
     """
+    refuse_encoder(config)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
     weights = sum(tensor.nbytes for tensor in model.parameters())
@@ -68,4 +77,5 @@ def lens_memory(
     vocabulary = model.get_output_embeddings().weight.shape[0]
     chunk = min(batch_tokens, max(1, CHUNK_BYTES // (4 * COPIES * vocabulary)))
     logits = chunk * vocabulary * (4 * COPIES + (size if size < 4 else 0))
-    return LensMemory(weights, block + scores, logits)
+    groups = vocabulary * (languages + 2) * (8 + 4)
+    return LensMemory(weights, block + scores, logits + groups)

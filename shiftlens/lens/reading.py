@@ -11,7 +11,7 @@ from shiftlens.lens.head import LensHead
 from shiftlens.models import LanguageModel, residual_hooks
 from shiftlens.shift import Shift
 
-CHUNK_BYTES = 256 * 2**20
+CHUNK_BYTES = 64 * 2**20
 """Most memory for the logits of the positions that are read at once, and what is made of them."""
 COPIES = 4
 """How many float32 numbers that is for each logit."""
