@@ -112,7 +112,7 @@ def recompute(settings: Namespace) -> None:
     model = sl.load_model("demo")
     facts = {
         "model": {"name": "demo", "sha256": model.sha256},
-        "corpus": {"name": "demo"},
+        "corpus": {"name": "demo", "sha256": sl.load_corpus("demo").sha256},
         "chosen on": CHOSEN_ON,
         "tested on": HELD_OUT,
         "seed": f"0 to {settings.seeds - 1}",
@@ -126,7 +126,8 @@ if __name__ == "__main__":
     settings = options.parse_args()
     if settings.recompute:
         recompute(settings)
-    table = pd.read_csv(settings.results)
+    table = pd.read_csv(settings.results).set_index("language")
+    table = table.loc[list(by_language(HELD_OUT))].reset_index()
     facts = json.loads(settings.results.with_suffix(".json").read_text())
     others = table[table["language"] != DOMINANT]
     means = others.groupby(["arm", "seed"], sort=False)["exact_match"].mean().unstack("seed")

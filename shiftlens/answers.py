@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
-from transformers import GenerationConfig
+from transformers import DynamicCache, GenerationConfig
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.generation import cache_argument
 from shiftlens.models import LanguageModel
 from shiftlens.sft import (
     SftRecord,
@@ -218,10 +219,12 @@ def _score(
     owners = [n for n, group in enumerate(endings) for _ in group]
     targets = model.pad([ending for group in endings for ending in group])
     inputs = model.pad(prompts, side="left")
+    cache = DynamicCache(config=model.hf.config)
+    cached = cache_argument(model.hf, cache)
     with shifted(model, shift, languages):
-        read = model.hf(**inputs, use_cache=True, logits_to_keep=1)
+        first = model.hf(**inputs, **cached, use_cache=True, logits_to_keep=1).logits
     rows = torch.tensor(owners, device=model.device)
-    read.past_key_values.batch_select_indices(rows)
+    cache.batch_select_indices(rows)
     # The last target is predicted, never read.
     ids, mask = targets["input_ids"][:, :-1], targets["attention_mask"][:, 1:]
     whole = torch.cat([inputs["attention_mask"][rows], mask], dim=1)
@@ -229,9 +232,9 @@ def _score(
     if "position_ids" in inputs:
         following["position_ids"] = (whole.cumsum(dim=1) - 1)[:, -ids.shape[1] :]
     with shifted(model, shift, [languages[n] for n in owners]):
-        logits = model.hf(**following, past_key_values=read.past_key_values).logits
+        logits = model.hf(**following, **cached).logits
     own = targets["attention_mask"].bool()
-    predicted = torch.cat([read.logits[rows], logits], dim=1)[own].float()
+    predicted = torch.cat([first[rows], logits], dim=1)[own].float()
     losses = torch.zeros(own.shape, dtype=torch.float64)
     losses[own.cpu()] = (
         cross_entropy(predicted, targets["input_ids"][own], reduction="none").double().cpu()

@@ -1,11 +1,13 @@
-"""Guarding ``generate`` while states are changed inside the model."""
+"""Models that write: ``generate`` guarded while states are changed, and the name of the cache."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 from torch import Tensor
+from transformers import Cache
 
 from shiftlens.errors import ShiftlensError
 
@@ -43,6 +45,12 @@ def guarded_generate(
 
     with mock.patch.object(hf, "generate", guarded):
         yield
+
+
+def cache_argument(hf: Any, cache: Cache) -> dict[str, Cache]:
+    """The cache by the name that ``forward`` knows it by, which transformers 5.24 has changed."""
+    new = "cache" in inspect.signature(hf.forward).parameters
+    return {"cache" if new else "past_key_values": cache}
 
 
 def _padded_at_end(hf: Any, inputs: Tensor | None = None, **kwargs: Any) -> Tensor | None:

@@ -61,11 +61,19 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     title = f"{config.kind}, {config.source} to {config.target}, layer {config.layer}"
     figures = save_figure(steering_figure(table, title), out / "steering")
     write_atomic(out / "config.yaml", to_yaml(config).encode())
-    shown = table.assign(what=table["measure"] + " " + table["language"])
-    wide = shown.pivot(index="strength", columns="what", values="value")
-    say(wide[list(dict.fromkeys(shown["what"]))].round(3).to_string())
+    say(_summary(table))
     say("\n".join(map(str, ["", out / "steering.csv", *figures])))
     return table
+
+
+def _summary(table: pd.DataFrame) -> str:
+    """The values by strength; languages that no answer is in are left out."""
+    shown = table[(table["measure"] != "language") | (table["value"] > 0)]
+    wide = shown.pivot(index="strength", columns=["measure", "language"], values="value")
+    order = shown[["measure", "language"]].drop_duplicates()
+    wide = wide.reindex(columns=pd.MultiIndex.from_frame(order))
+    wide[[c for c in wide.columns if c[0] == "language"]] = wide["language"].fillna(0).to_numpy()
+    return wide.round(3).to_string()
 
 
 def read_strengths(text: str) -> list[float]:

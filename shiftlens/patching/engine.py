@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
 
+from shiftlens.generation import cache_argument
 from shiftlens.models import LanguageModel, residual_hooks
 from shiftlens.patching.alignment import Site
 from shiftlens.patching.components import n_heads, projections
@@ -103,7 +104,7 @@ class Patcher:
             output = hf(
                 input_ids=ids,
                 attention_mask=mask,
-                past_key_values=cache,
+                **cache_argument(hf, cache),
                 use_cache=True,
                 logits_to_keep=1,
             )

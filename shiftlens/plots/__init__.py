@@ -25,6 +25,7 @@ from shiftlens.plots.patching import patch_heatmap, patch_heatmap_interactive
 from shiftlens.plots.save import PAGE_CONFIG, save_answer, save_figure, save_html
 from shiftlens.plots.scores import scores, scores_interactive
 from shiftlens.plots.stability import area_stability
+from shiftlens.plots.steering import arms_by_language, steering_figure, steering_tradeoff
 from shiftlens.plots.style import (
     COMMON_LANGUAGES,
     PALETTE,
@@ -45,6 +46,7 @@ __all__ = [
     "alignment",
     "alignment_interactive",
     "area_stability",
+    "arms_by_language",
     "arms_by_layer",
     "before_after",
     "before_after_interactive",
@@ -74,6 +76,8 @@ __all__ = [
     "scores",
     "scores_interactive",
     "shared_style",
+    "steering_figure",
+    "steering_tradeoff",
     "training_curves",
     "training_curves_interactive",
 ]

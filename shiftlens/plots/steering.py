@@ -18,6 +18,8 @@ _PANELS = {
 _COLUMNS = ("strength", "measure", "language", "value", "low", "high")
 _WIDTH, _HEIGHT = 6.8, 2.7
 _NO_LANGUAGE: dict[str, Any] = {"color": FLOOR_COLOUR, "ls": ":"}
+_CROWDED = 0.1
+"""Points nearer to the model as it is have no room for their strength."""
 _LEAST = 0.05
 """A language that fewer answers are in at every strength is left out."""
 
@@ -61,6 +63,48 @@ def steering_figure(table: pd.DataFrame, title: str | None = None) -> Figure:
         figure.legend(entries.values(), entries, loc="outside lower center", ncols=5)
         if title:
             figure.suptitle(title)
+        figure.draw_without_rendering()
+    return figure
+
+
+def steering_tradeoff(table: pd.DataFrame, target: str) -> Figure:
+    """Draw, for every kind of steering, how many answers are in the target's language and right.
+
+    Each kind is a path over its strengths, which stand beside the points where there is room, from
+    the model as it is.
+
+    Args:
+        table: That of :func:`shiftlens.steering_curve.steering_curve`, with a column ``kind``.
+        target: The language steered to.
+
+    Returns:
+        The figure, two page columns (6.8 in) wide, tied to no window or notebook.
+
+    Raises:
+        ShiftlensError: The table lacks a column, or has no answers of that language.
+    """
+    if missing := [name for name in (*_COLUMNS, "kind") if name not in table.columns]:
+        raise ShiftlensError(f"the table of steerings lacks the column(s) {', '.join(missing)}")
+    own = table[table["language"] == target]
+    if own.empty:
+        raise ShiftlensError(f"the table of steerings has no answers of language {target!r}")
+    name = language_name(target)
+    with shared_style():
+        figure = Figure(figsize=(_WIDTH, 3.6))
+        axes = figure.add_subplot()
+        for number, (kind, rows) in enumerate(own.groupby("kind", sort=False)):
+            path = rows.pivot(index="strength", columns="measure", values="value").sort_index()
+            places = list(zip(path["language"], path["exact_match"], strict=True))
+            colour = PALETTE[number % len(PALETTE)]
+            axes.plot(*zip(*places, strict=True), color=colour, label=str(kind),
+                      marker="os^Dv*"[number % 6])  # fmt: skip
+            for strength, place in zip(path.index, places, strict=True):
+                if strength and place[0] > _CROWDED:
+                    axes.annotate(f"{strength:g}", place, xytext=(4, 3), color=colour,
+                                  textcoords="offset points", fontsize="small")  # fmt: skip
+        axes.set_xlabel(f"share of answers in {name}")
+        axes.set_ylabel(f"right answers, in {name}")
+        figure.legend(loc="outside lower center", ncols=6)
         figure.draw_without_rendering()
     return figure
 
