@@ -5,7 +5,7 @@ Question: what do pooling (with BOS, EOS, CLS and SEP; without the text's first 
     and is that more than other sentences change?
 Command:  python analyses/estimator_choices.py --figure estimator_choices_demo
           python analyses/estimator_choices.py --model MODEL --corpus DIR --figure NAME
-Cost:     three forward passes over the corpus; under a minute for the defaults.
+Cost:     seconds on the demo: three forward passes over the corpus.
 Figure:   figures/NAME.png, .svg and .json
 
 "over layers" is Spearman's rank correlation between two choices over the layers that an area can

@@ -3,7 +3,7 @@
 Question: which layers hold the languages closest together, and how far above the split-half floor
     of the dominant language do they lie?
 Command:  python analyses/layer_distance.py --model MODEL --corpus DIR --figure NAME
-Cost:     one forward pass over the corpus; under a minute for the defaults.
+Cost:     seconds on the demo: one forward pass over the corpus.
 Figure:   figures/NAME.png, .svg and .json
 """
 

@@ -4,7 +4,7 @@ Question: do the same metrics on sentence vectors, and on mean and covariance of
     layers and languages alike, and choose the same area?
 Command:  python analyses/sentences_or_tokens.py --figure sentences_or_tokens_demo
           python analyses/sentences_or_tokens.py --model MODEL --corpus DIR --figure NAME
-Cost:     two forward passes over the corpus; half a minute for the defaults.
+Cost:     seconds on the demo: two forward passes over the corpus.
 Figure:   figures/NAME.png, .svg and .json
 
 Both are halved by the same sentences. n counts sentences or tokens of the smaller half, and differs
