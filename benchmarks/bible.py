@@ -21,35 +21,32 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import torch
 import transformers
-from bible_base import MID, TINY, Sizes, Text, group_of, is_trained, read_text, train_base
+from bible_base import MID, TINY, Sizes, Text, is_trained, read_text, train_base
+from bible_judge import Cell, losses, low_loss, retrieved
 from bible_report import report
 from safetensors.numpy import load_file, save
-from sklearn.metrics.pairwise import cosine_similarity
 from tqdm import tqdm
 
-from shiftlens import Corpus, LanguageModel, Shift, SweepConfig, collect_states, load_model
+from shiftlens import LanguageModel, Shift, SweepConfig, load_model
 from shiftlens.config import TrainConfig
-from shiftlens.languages import DOMINANT
 from shiftlens.runs import run_sweep
 from shiftlens.store import make_folder, write_atomic
-from shiftlens.text_loss import text_losses
 from shiftlens.trainer import ARMS, ShifConTrainer, objective_of, training_arguments
 
 COMPARED = ("base", "base-shift", "msft", "msft-parallel", "shift-only", "mcl-only", "shifcon",
             "random-vector", "third-language", "anchored-shift")  # fmt: skip
 RATES = (3e-4, 1e-3, 3e-3)
-WEIGHTS = (0.1, 0.3, 1.0)
+WEIGHTS = (0.3, 1.0)
 SHARE = 0.5
 """Share of the layers that the area takes: three of six, so that two layers are contrasted."""
-Cell = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -64,12 +61,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all trainings share: the folder, the text, the sizes and the area."""
+    """What all trainings share: the folder, the text, the sizes, the area; and how many at once."""
 
     out: Path
     text: Text
     sizes: Sizes
     area: tuple[int, int]
+    workers: int = 1
 
     @cached_property
     def inputs(self) -> list[str]:
@@ -120,6 +118,14 @@ class Bench:
             device="cpu",
         )
 
+    def cells(self, settings: Sequence[Setting], split: str) -> dict[Setting, Cell]:
+        """What was found of every setting; those not there yet are trained."""
+        do = partial(self.cell, split=split)
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(self.workers, spawn, torch.set_num_threads, (1,)) as pool:
+            found = pool.map(do, settings) if self.workers > 1 else map(do, settings)
+            return dict(zip(settings, tqdm(found, split, len(settings)), strict=True))
+
     def cell(self, setting: Setting, split: str) -> Cell:
         """Train and judge, or read what an earlier run found.
 
@@ -139,41 +145,6 @@ class Bench:
                 found |= retrieved(model, corpus, shift, self.area) if shift else {}
             write_atomic(path, save(found))
         return load_file(path)
-
-
-def losses(model: LanguageModel, corpus: Corpus, shift: Shift | None) -> Cell:
-    """Nats and tokens of every sentence, ``nats xx`` and ``tokens xx``, with the shift on."""
-    found = {}
-    for code, texts in corpus.texts.items():
-        ids = model.tokenizer(list(texts))["input_ids"]
-        tokens = np.array([len(own) - 1 for own in ids])
-        with shift.applied(model, code) if shift else nullcontext():
-            found[f"nats {code}"] = text_losses(model, ids) * tokens
-        found[f"tokens {code}"] = tokens
-    return found
-
-
-def retrieved(
-    model: LanguageModel, corpus: Corpus, shift: Shift | None, area: tuple[int, int]
-) -> Cell:
-    """For each layer of the area and language, which sentences find each other.
-
-    Returns:
-        ``unshifted LAYER xx`` or ``shifted LAYER xx`` to flags ``(n, 2)``: whether the sentence
-        finds its translation, and whether the translation finds it.
-    """
-    name = "shifted" if shift else "unshifted"
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        store = collect_states(model, corpus, folder, progress=False, shift=shift)
-        for layer in range(area[0], area[1] + 1):
-            english = store.states(DOMINANT, layer)
-            for code in corpus.languages:
-                if code != DOMINANT:
-                    cosines = cosine_similarity(store.states(code, layer), english)
-                    best = [cosines.argmax(axis) == np.arange(len(cosines)) for axis in (1, 0)]
-                    found[f"{name} {layer} {code}"] = np.stack(best, axis=1)
-    return found
 
 
 def sweep_base(text: Text, out: Path) -> tuple[int, int]:
@@ -197,35 +168,24 @@ def choose(bench: Bench) -> dict[str, Setting]:
     """
     scores = {}
 
-    def best(candidates: Sequence[Setting]) -> Setting:
-        for setting in tqdm(candidates, unit="settings", desc=f"tune {candidates[0].arm}"):
-            scores[setting] = low_loss(bench.cell(setting, "validation"), bench.text.validation)
+    def best(candidates: Sequence[Setting]) -> dict[str, Setting]:
+        for setting, cell in bench.cells(candidates, "validation").items():
+            scores[setting] = low_loss(cell, bench.text.validation)
             name = f"{setting.arm:14} rate {setting.rate:g} weight {setting.weight:g}"
-            tqdm.write(f"{name}: {scores[setting]:.4f} nats per byte, low, validation")
-        return min(candidates, key=scores.__getitem__)
+            print(f"{name}: {scores[setting]:.4f} nats per byte, low, validation", flush=True)
+        ranked = sorted(candidates, key=scores.__getitem__, reverse=True)
+        return {setting.arm: setting for setting in ranked}
 
-    fine_tuned = best([Setting("msft", 0, rate, WEIGHTS[0]) for rate in RATES])
-    own = {
-        arm: best([replace(fine_tuned, arm=arm, weight=weight) for weight in WEIGHTS])
+    own = best([Setting("msft", 0, rate, WEIGHTS[0]) for rate in RATES])
+    weighted = [
+        replace(own["msft"], arm=arm, weight=weight)
         for arm in ("msft-parallel", "shifcon")
-    }
-    own["msft"] = fine_tuned
+        for weight in WEIGHTS
+    ]
+    own |= best(weighted)
     table = [asdict(setting) | {"nats_per_byte": score} for setting, score in scores.items()]
     write_atomic(bench.out / "tuning.json", (json.dumps(table, indent=1) + "\n").encode())
     return {arm: own.get(arm, replace(own["shifcon"], arm=arm)) for arm in COMPARED}
-
-
-def low_loss(cell: Cell, corpus: Corpus) -> float:
-    """Mean nats per byte of the low languages."""
-    return float(
-        np.mean(
-            [
-                cell[f"nats {code}"].sum() / len("".join(texts).encode())
-                for code, texts in corpus.texts.items()
-                if group_of(code) == "low"
-            ]
-        )
-    )
 
 
 def main() -> None:
@@ -238,6 +198,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bible"), help="run folder")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--seeds", type=int, default=3, help="paired seeds of every arm")
+    parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--until", choices=["base", "sweep", "tune", "arms"], default="arms")
     parser.add_argument("--tiny", action="store_true", help="all sizes tiny, to try the script")
     options = parser.parse_args()
@@ -248,7 +209,8 @@ def main() -> None:
         train_base(text, sizes, make_folder(options.out / "base"))
     if options.until == "base":
         return
-    bench = Bench(options.out, text, sizes, sweep_base(text, options.out))
+    area = sweep_base(text, options.out)
+    bench = Bench(options.out, text, sizes, area, options.workers)
     if options.until == "sweep":
         return
     settings = choose(bench)
@@ -261,9 +223,8 @@ def main() -> None:
         for arm in COMPARED
         if ARMS[arm].trained or seed == 0
     ]
-    cells = {}
-    for setting in tqdm(wanted, unit="trainings", desc="arms"):
-        cells[setting.arm, setting.seed] = bench.cell(setting, "test")
+    found = bench.cells(wanted, "test")
+    cells = {(setting.arm, setting.seed): cell for setting, cell in found.items()}
     report(bench, settings, cells, make_folder(options.results))
 
 

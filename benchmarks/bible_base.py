@@ -42,6 +42,8 @@ class Sizes:
         records: Verses, in every language, that are the instruction data.
         parallel: Verses, in every language, that are the parallel text.
         test: Sentences of the test text, evenly spaced.
+        longest: Characters of a text's English side, everywhere but in pre-training; texts that
+            are longer are left out, to save time.
         steps: Of every arm, of ``batch`` records and ``batch`` pairs each.
         vectors: Verses in each estimate of the language vectors.
     """
@@ -55,7 +57,8 @@ class Sizes:
     validation: int = 100
     records: int = 600
     parallel: int = 600
-    test: int = 250
+    test: int = 200
+    longest: int = 130
     steps: int = 80
     batch: int = 16
     vectors: int = 100
@@ -111,7 +114,10 @@ def read_text(bible: Path, ntrex: Path, sizes: Sizes) -> Text:
     verses, news = load_corpus(bible, languages), load_corpus(ntrex, languages)
     rows = np.random.default_rng(0).permutation(len(verses))
     ends = np.cumsum([sizes.validation, sizes.records, sizes.parallel])
-    validation, records, parallel, rest = np.split(rows, ends)
+    *parts, rest = np.split(rows, ends)
+    validation, records, parallel = (short(verses, rows, sizes.longest) for rows in parts)
+    asked = short(news, np.arange(len(news)), sizes.longest)
+    spread = np.linspace(0, len(asked) - 1, min(sizes.test, len(asked))).astype(int)
     return Text(
         {
             code: [texts[row] for row in rest[: round(SHARES[group_of(code)] * len(rest))]]
@@ -128,11 +134,16 @@ def read_text(bible: Path, ntrex: Path, sizes: Sizes) -> Text:
         ],
         part(verses, parallel),
         part(verses, validation),
-        part(news, np.linspace(0, len(news) - 1, min(sizes.test, len(news))).astype(int)),
+        part(news, asked[spread]),
     )
 
 
-def part(corpus: Corpus, rows: Sequence[int] | np.ndarray) -> Corpus:
+def short(corpus: Corpus, rows: np.ndarray, longest: int) -> np.ndarray:
+    """The rows whose text in the dominant language is not longer."""
+    return rows[[len(corpus.texts[DOMINANT][row]) <= longest for row in rows]]
+
+
+def part(corpus: Corpus, rows: np.ndarray) -> Corpus:
     """Some sentences of a corpus."""
     texts = {code: [own[row] for row in rows] for code, own in corpus.texts.items()}
     return Corpus.from_texts(texts, [corpus.ids[row] for row in rows])

@@ -22,7 +22,7 @@ LANGUAGES = ("en", "de", "sw", "zh")
 def modules():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
-        names = ("bible", "bible_base", "bible_report")
+        names = ("bible", "bible_base", "bible_report", "bible_judge")
         yield [importlib.import_module(name) for name in names]
 
 
@@ -62,7 +62,7 @@ def finished(modules, places):
 
 
 def test_no_verse_is_in_two_parts_and_the_low_languages_have_seen_fewer(modules, places):
-    _, base, _ = modules
+    base = modules[1]
     text = base.read_text(*places[:2], base.TINY)
     verses = {code: (places[0] / f"{code}.txt").read_text().splitlines() for code in LANGUAGES}
     assert set(text.pretraining) == set(LANGUAGES)
@@ -88,7 +88,7 @@ def test_a_verse_is_cut_between_words_where_there_are_some(modules):
 
 
 def test_the_tokenizer_gives_back_any_text(modules, places):
-    _, base, _ = modules
+    base = modules[1]
     tokenizer = base.train_tokenizer(base.read_text(*places[:2], base.TINY), 400)
     for text in ("en1 en2", "Never seen: ẞ 👍  two spaces", "太初有道"):
         ids = tokenizer(text)["input_ids"]
@@ -97,14 +97,13 @@ def test_the_tokenizer_gives_back_any_text(modules, places):
 
 
 def test_retrieval_flags_are_those_of_the_geometry(modules, finished):
-    bible, *_ = modules
-    place, _ = finished
+    judge, place = modules[3], finished[0]
     model = load_model(place / "run" / "base", device="cpu")
     corpus = Corpus.from_texts(
         {code: [f"{code}{n} en{n}" for n in range(9)] for code in ("en", "sw")}
     )
-    flags = bible.retrieved(model, corpus, None, (1, 2))["unshifted 2 sw"]
-    store = bible.collect_states(model, corpus, place / "states", progress=False)
+    flags = judge.retrieved(model, corpus, None, (1, 2))["unshifted 2 sw"]
+    store = judge.collect_states(model, corpus, place / "states", progress=False)
     states = store.states("sw", 2), store.states("en", 2)
     expected = cosine_retrieval(*states)
     assert flags.mean(axis=0).tolist() == [expected.there, expected.back]
@@ -113,10 +112,10 @@ def test_retrieval_flags_are_those_of_the_geometry(modules, finished):
 
 
 def test_losses_are_those_of_hugging_face(modules, finished):
-    bible, *_ = modules
+    judge = modules[3]
     model = load_model(finished[0] / "run" / "base", device="cpu")
     texts = ["en1 en2 en3", "en7"]
-    found = bible.losses(model, Corpus.from_texts({"en": texts, "sw": texts}), None)
+    found = judge.losses(model, Corpus.from_texts({"en": texts, "sw": texts}), None)
     ids = model.tokenizer(texts)["input_ids"]
     with torch.no_grad():
         rows = [torch.tensor([own]) for own in ids]
