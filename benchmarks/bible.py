@@ -10,7 +10,8 @@ The instruction data are verse continuations: the first half is the prompt, the 
 They hold no translation, so what joins the languages is the shift and the contrast alone.
 
 Both folders hold xx.txt files aligned by line; the languages that both have are used. Everything
-lies in --out and a stopped run goes on there; only tables go to --results.
+lies in --out, in a folder a set of sizes and text, and a stopped run goes on there; only tables go
+to --results.
 
 Command: python benchmarks/bible.py --bible DIR --ntrex DIR [--seeds 3] [--until sweep]
 Cost: about an hour of one core, a fifth of it the base model.
@@ -37,6 +38,7 @@ from tqdm import tqdm
 
 from shiftlens import LanguageModel, Shift, SweepConfig, load_model
 from shiftlens.config import TrainConfig
+from shiftlens.errors import ShiftlensError
 from shiftlens.runs import run_sweep
 from shiftlens.store import make_folder, write_atomic
 from shiftlens.trainer import ARMS, ShifConTrainer, objective_of, training_arguments
@@ -45,6 +47,7 @@ COMPARED = ("base", "base-shift", "msft", "msft-parallel", "shift-only", "mcl-on
             "random-vector", "third-language", "anchored-shift")  # fmt: skip
 RATES = (3e-4, 1e-3, 3e-3)
 WEIGHTS = (0.3, 1.0)
+RESULTS = Path(__file__).parent / "results"
 SHARE = 0.5
 """Share of the layers that the area takes: three of six, so that two layers are contrasted."""
 
@@ -70,11 +73,9 @@ class Bench:
     workers: int = 1
 
     @cached_property
-    def inputs(self) -> list[str]:
-        """What the cells are made of."""
-        corpora = (self.text.parallel, self.text.validation, self.text.test)
-        base = load_model(self.out / "base", device="cpu").sha256
-        return [base, *(corpus.sha256 for corpus in corpora), str(self.sizes), str(self.area)]
+    def base(self) -> str:
+        """Hash of the base model."""
+        return load_model(self.out / "base", device="cpu").sha256
 
     def train(self, setting: Setting) -> tuple[LanguageModel, Shift | None]:
         """Train one arm in memory; an arm that is not trained is the base model."""
@@ -133,7 +134,7 @@ class Bench:
             setting: The training.
             split: ``validation`` (losses alone) or ``test``.
         """
-        key = json.dumps([asdict(setting), self.inputs, split])
+        key = json.dumps([asdict(setting), self.base, self.area])
         name = f"{setting.arm}-{setting.seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         path = make_folder(self.out / split) / f"{name}.safetensors"
         if not path.exists():
@@ -196,7 +197,7 @@ def main() -> None:
     parser.add_argument("--bible", type=Path, required=True, help="verses, xx.txt")
     parser.add_argument("--ntrex", type=Path, required=True, help="test sentences, xx.txt")
     parser.add_argument("--out", type=Path, default=Path("runs/bible"), help="run folder")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
     parser.add_argument("--seeds", type=int, default=3, help="paired seeds of every arm")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--until", choices=["base", "sweep", "tune", "arms"], default="arms")
@@ -204,13 +205,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     sizes = TINY if options.tiny else Sizes()
-    text = read_text(options.bible, options.ntrex, sizes)
-    if not is_trained(options.out / "base"):
-        train_base(text, sizes, make_folder(options.out / "base"))
+    try:
+        text = read_text(options.bible, options.ntrex, sizes)
+    except ShiftlensError as error:
+        parser.error(str(error))
+    out = make_folder(options.out / text.sha256(sizes)[:12])
+    if not is_trained(out / "base"):
+        train_base(text, sizes, make_folder(out / "base"))
     if options.until == "base":
         return
-    area = sweep_base(text, options.out)
-    bench = Bench(options.out, text, sizes, area, options.workers)
+    bench = Bench(out, text, sizes, sweep_base(text, out), options.workers)
     if options.until == "sweep":
         return
     settings = choose(bench)

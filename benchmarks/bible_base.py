@@ -1,8 +1,10 @@
 """The text of `bible.py` and its base model: a tokenizer and a small Llama, made from nothing."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from transformers import (
 from shiftlens import Corpus, load_corpus
 from shiftlens.corpus_files import read_columns
 from shiftlens.languages import DOMINANT
-from shiftlens.sft import SftRecord
+from shiftlens.sft import SftRecord, records_sha256
 
 MID = ("de", "es", "fr", "ru", "zh")
 SHARES = {"dominant": 1.0, "mid": 1 / 3, "low": 0.1}
@@ -101,6 +103,12 @@ class Text:
     parallel: Corpus
     validation: Corpus
     test: Corpus
+
+    def sha256(self, sizes: Sizes) -> str:
+        """Hash of all text and sizes."""
+        corpora = [corpus.sha256 for corpus in (self.parallel, self.validation, self.test)]
+        content = [self.pretraining, self.tokenizer, records_sha256(self.records), corpora]
+        return hashlib.sha256(json.dumps([asdict(sizes), *content]).encode()).hexdigest()
 
 
 def group_of(language: str) -> str:

@@ -18,6 +18,7 @@ from shiftlens.effects import t_interval
 from shiftlens.languages import DOMINANT
 from shiftlens.sft import records_sha256
 from shiftlens.store import write_atomic
+from shiftlens.trainer import ARMS
 
 REFERENCE = "msft"
 PAIRS = (("shifcon", "mcl-only"), ("shifcon", "random-vector"), ("shifcon", "third-language"))
@@ -178,13 +179,20 @@ def facts_of(bench: Any, settings: Mapping[str, Any], seeds: Sequence[int]) -> d
         "sizes": asdict(bench.sizes),
         "area": list(bench.area),
         "seeds": list(seeds),
-        "arms": {arm: {"rate": own.rate, "weight": own.weight} for arm, own in settings.items()},
+        "arms": {arm: _written(own) for arm, own in settings.items() if ARMS[arm].trained},
         "tuning": json.loads((bench.out / "tuning.json").read_text()),
         "verses_seen_by_base": {code: len(own) for code, own in text.pretraining.items()},
         "corpora": {name: {"sentences": len(c), "sha256": c.sha256} for name, c in corpora.items()},
         "records": {"n": len(text.records), "sha256": records_sha256(text.records)},
         "versions": {name: version(name) for name in (*RECORDED, "tokenizers")},
     }
+
+
+def _written(setting: Any) -> dict[str, float]:
+    """The learning rate, and the weight where the arm has a second loss."""
+    arm = ARMS[setting.arm]
+    weighed = arm.contrast is not None or arm.parallel_lm
+    return {"rate": setting.rate} | ({"weight": setting.weight} if weighed else {})
 
 
 def bytes_of(texts: Sequence[str]) -> int:
