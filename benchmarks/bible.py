@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--bible", type=Path, required=True, help="verses, xx.txt")
     parser.add_argument("--ntrex", type=Path, required=True, help="test sentences, xx.txt")
     parser.add_argument("--out", type=Path, default=Path("runs/bible"), help="run folder")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
+    parser.add_argument("--results", type=Path, help="folder of the tables")
     parser.add_argument("--seeds", type=int, default=3, help="paired seeds of every arm")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--until", choices=["base", "sweep", "tune", "arms"], default="arms")
@@ -229,7 +229,8 @@ def main() -> None:
     ]
     found = bench.cells(wanted, "test")
     cells = {(setting.arm, setting.seed): cell for setting, cell in found.items()}
-    report(bench, settings, cells, make_folder(options.results))
+    folder = options.results or (out if options.tiny else RESULTS)
+    report(bench, settings, cells, make_folder(folder))
 
 
 if __name__ == "__main__":
