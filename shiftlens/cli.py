@@ -1,5 +1,6 @@
 """The command line: thin, and quick to answer because everything heavy is imported late."""
 
+import errno
 import inspect
 import os
 import sys
@@ -61,6 +62,8 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "verify": (VerifyConfig, verify),
     "metrics": (None, metrics),
 }
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EIO)
+"""Errors that no mistake of ours explains."""
 RESUMABLE = ("demo", "sweep", "train")
 
 
@@ -92,6 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except ShiftlensError as error:
         print(f"shiftlens: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        print(f"shiftlens: {error.filename or name}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         more = "; the same command goes on where it was" if name in RESUMABLE else ""

@@ -21,7 +21,7 @@ from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
-from shiftlens.store import STORE, ActivationStore, check_folder, make_folder, write_atomic
+from shiftlens.store import STORE, ActivationStore, check_folder, running, write_atomic
 from shiftlens.sweep import LayerSweep, sweep_layers
 from shiftlens.sweep_options import SweepOptions
 from shiftlens.token_moments import TOKENS, TokenMoments, TokenPlan, collect_token_moments
@@ -73,7 +73,18 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
     )
     if config.states == "tokens":
         plan = TokenPlan.of(plan, _halves(config, corpus))
-    out = make_folder(Path(config.out))
+    with running(config.out):
+        return _run_sweep(config, corpus, model, plan, say)
+
+
+def _run_sweep(
+    config: SweepConfig,
+    corpus: Corpus,
+    model: LanguageModel,
+    plan: CollectionPlan,
+    say: Callable[[str], None],
+) -> SweepRun:
+    out = Path(config.out)
     say(_forecast(config, model, corpus, plan))
     _check_disk(out, plan)
     tokens = _token_table(plan, corpus.dropped)

@@ -22,7 +22,15 @@ from shiftlens.pooling import Pooling
 from shiftlens.runs import area_facts, parquet, summary
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift, check_area
-from shiftlens.store import check_folder, make_folder, write_atomic
+from shiftlens.store import (
+    STORE,
+    ActivationStore,
+    check_folder,
+    make_folder,
+    running,
+    saving,
+    write_atomic,
+)
 from shiftlens.sweep import LayerSweep
 from shiftlens.train_checks import INPUTS, check_same, check_training
 from shiftlens.trainer import (
@@ -100,11 +108,27 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     out = Path(config.out)
     adapters = _adapters(model, config)
     trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out, adapters)
-    write_atomic(make_folder(out) / "config.yaml", to_yaml(config).encode())
+    with running(out):
+        return _run(trainer, test, config, area, inputs, say)
+
+
+def _run(
+    trainer: ShifConTrainer,
+    test: list[SftRecord] | None,
+    config: TrainConfig,
+    area: tuple[int, int] | None,
+    inputs: dict[str, str],
+    say: Callable[[str], None],
+) -> TrainRun:
+    """Everything that writes to the run folder."""
+    out, model, parallel = Path(config.out), trainer.language_model, trainer.parallel
+    write_atomic(out / "config.yaml", to_yaml(config).encode())
     write_atomic(out / INPUTS, (json.dumps(inputs, indent=1) + "\n").encode())
     write_atomic(out / "sentences.parquet", parquet(parallel.table()))
     say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
-    say(f"data     {len(records)} instruction records, {len(parallel)} parallel sentences")
+    say(
+        f"data     {len(trainer.train_dataset)} instruction records, {len(parallel)} parallel sentences"
+    )
     sweeps = {"before": sweep_into(out / "before", model, parallel, config)}
     area = area or _swept_area(sweeps["before"])
     trainer.objective = objective_of(config, area)
@@ -112,8 +136,10 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     say(summary(sweeps["before"]) + f"\n\ntraining {config.arm} in area {area[0]}-{area[1]}")
     results = [_test(model, test, None, config, "before")]
     _fit(trainer, out)
-    if adapters is not None:
-        adapters.save_pretrained(out / ADAPTER)
+    if config.lora_rank:
+        adapters: Any = trainer.model
+        with saving(out / ADAPTER):
+            adapters.save_pretrained(out / ADAPTER)
         merge_adapters(model, adapters)
     save_model(model, trainer.shift, out / MODEL)
     results.append(_test(model, test, trainer.shift, config, "after"))
@@ -137,10 +163,14 @@ def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
         model: The trained model.
         shift: Its shift, or None.
         folder: The directory.
+
+    Raises:
+        ShiftlensError: It cannot be written to, or the disk is full.
     """
     make_folder(folder)
-    model.hf.save_pretrained(folder)
-    model.tokenizer.save_pretrained(folder)
+    with saving(folder):
+        model.hf.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
     for name in ("shift.json", "shift.safetensors"):
         (folder / name).unlink(missing_ok=True)
     if shift is not None:
@@ -163,6 +193,24 @@ def load_trained(folder: str | Path, **options: Any) -> tuple[LanguageModel, Shi
     model = load_model(folder, **options)
     shift = Shift.load(folder) if (Path(folder) / "shift.json").exists() else None
     return model, shift
+
+
+def check_weights(run: Path, model: LanguageModel) -> None:
+    """Hold a run's model against the one whose states the run collected after the training.
+
+    Args:
+        run: The run folder.
+        model: What was loaded from its ``model/``, in float32.
+
+    Raises:
+        ShiftlensError: It is another, or its file is damaged.
+    """
+    after = run / "after" / STORE
+    if after.is_dir() and model.sha256 != ActivationStore.open(after).manifest["model"]["sha256"]:
+        raise ShiftlensError(
+            f"{run / MODEL} is not the model that the run trained: its weights have changed since; "
+            "give the command of the training again, which writes them from the last checkpoint"
+        )
 
 
 def _asked_area(config: TrainConfig, n_layers: int) -> tuple[int, int] | None:
