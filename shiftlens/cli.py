@@ -31,7 +31,7 @@ from shiftlens.commands.reading import (
 )
 from shiftlens.commands.steer import steer
 from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
-from shiftlens.errors import ShiftlensError
+from shiftlens.errors import ShiftlensError, without_secrets
 from shiftlens.settings import with_settings_files
 from shiftlens.steering_config import SteerConfig
 
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings is None:
             return tyro.cli(command, prog=f"shiftlens {name}", description=description, args=rest)
         rest = with_settings_files(rest, settings)
+        _refuse_secrets(rest)
         return command(
             tyro.cli(settings, prog=f"shiftlens {name}", description=description, args=rest)
         )
@@ -105,6 +106,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         more = "; the same command goes on where it was" if name in RESUMABLE else ""
         print(f"shiftlens: interrupted{more}", file=sys.stderr)
         return 130
+
+
+def _refuse_secrets(arguments: Sequence[str]) -> None:
+    """Settings are written to the run folder and shown in reports: no token belongs there."""
+    if any(argument != without_secrets(argument) for argument in arguments):
+        raise ShiftlensError(
+            "a setting holds a token or a password, and settings are written to files; give a "
+            "token as the environment variable HF_TOKEN"
+        )
 
 
 def _overview(unknown: str | None) -> int:

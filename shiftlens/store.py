@@ -30,7 +30,7 @@ STORE = "activations"
 MANIFEST = "manifest.json"
 SHARD = ".safetensors"
 RUN_LOCK = "run.lock"
-_OF_TORCH_SAVE = ("inline_container", "PytorchStreamWriter", "iostream")
+_SIGNS_OF_A_DISK = ("(os error ", "inline_container", "PytorchStreamWriter", "iostream")
 DAMAGE = (
     *(SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError),
     *(RecursionError, MemoryError),
@@ -102,9 +102,12 @@ def saving(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except ShiftlensError:
+        raise
+    except Exception as error:  # torch raises RuntimeError, tokenizers a bare Exception
         words = " ".join(str(error).split())
-        if isinstance(error, RuntimeError) and not any(sign in words for sign in _OF_TORCH_SAVE):
+        of_disk = isinstance(error, OSError | SafetensorError)
+        if not of_disk and not any(sign in words for sign in _SIGNS_OF_A_DISK):
             raise
         reason = getattr(error, "strerror", None) or words
         raise ShiftlensError(

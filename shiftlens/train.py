@@ -108,6 +108,8 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     out = Path(config.out)
     adapters = _adapters(model, config)
     trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out, adapters)
+    say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
+    say(f"data     {len(records)} instruction records, {len(parallel)} parallel sentences")
     with running(out):
         return _run(trainer, test, config, area, inputs, say)
 
@@ -125,10 +127,6 @@ def _run(
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     write_atomic(out / INPUTS, (json.dumps(inputs, indent=1) + "\n").encode())
     write_atomic(out / "sentences.parquet", parquet(parallel.table()))
-    say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
-    say(
-        f"data     {len(trainer.train_dataset)} instruction records, {len(parallel)} parallel sentences"
-    )
     sweeps = {"before": sweep_into(out / "before", model, parallel, config)}
     area = area or _swept_area(sweeps["before"])
     trainer.objective = objective_of(config, area)

@@ -1,7 +1,8 @@
 """ShifCon in place, on ``transformers.Trainer``: checkpoints, resume, accumulation are its own."""
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -304,12 +305,34 @@ class ShifConTrainer(Trainer):
             ) from error
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
         folder = Path(resume_from_checkpoint)
+        with _restoring(folder):
+            super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
         if self.sampler is not None:
             self.sampler.step = json.loads((folder / SAMPLER_FILE).read_text())["sampler_step"]
         if self.needs_vectors:
             self.shift = Shift.load(folder)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _restoring(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _restoring(checkpoint):
+            super()._load_rng_state(checkpoint)
+
+
+@contextlib.contextmanager
+def _restoring(checkpoint: str | Path | None) -> Iterator[None]:
+    """Say in one line that a checkpoint cannot be read, or holds code, which is not run."""
+    try:
+        yield
+    except Exception as error:  # a damaged file can make torch raise anything
+        words = " ".join(str(error).split())[:300]
+        raise ShiftlensError(
+            f"checkpoint {checkpoint} cannot be read ({words}); delete it, and the training goes "
+            "on from the one before it"
+        ) from error
 
 
 class _Reestimate(TrainerCallback):

@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from fuzz_run import Outcome, Target, fuzz, peak_megabytes
 from fuzz_targets import all_targets
-from test_before_after import config_of, make_files, quiet
 
 from shiftlens.config import SweepConfig
 from shiftlens.runs import run_sweep
@@ -24,6 +22,9 @@ MEMORY = 3 * 2**30
 
 def small_runs(root: Path) -> tuple[Path, Path]:
     """The folders of a finished sweep and a finished training."""
+    sys.path.append(str(Path(__file__).parents[1]))
+    from test_before_after import config_of, make_files, quiet
+
     swept, trained = root / "swept", root / "trained"
     run_sweep(SweepConfig("demo", "demo", str(swept), sentences=24, device="cpu"), lambda _: None)
     (root / "files").mkdir()

@@ -5,7 +5,6 @@ import hashlib
 import json
 import random
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from safetensors.numpy import save
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from fuzz_mutations import any_text, any_value, spoil_bytes, spoil_lines, spoil_tree
 from fuzz_run import Target
+from safetensors.numpy import save
 
 from shiftlens.app.links import link, read_link
 from shiftlens.benchmarks import benchmark_rows
@@ -257,7 +254,7 @@ def seal_manifest(data: bytes) -> bytes:
         tree.pop("sha256", None)
         digest = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
         return json.dumps({**tree, "sha256": digest}).encode()
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return data
 
 
