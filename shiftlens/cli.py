@@ -1,5 +1,6 @@
 """The command line: thin, and quick to answer because everything heavy is imported late."""
 
+import errno
 import inspect
 import os
 import sys
@@ -34,7 +35,7 @@ from shiftlens.commands.reading import (
 )
 from shiftlens.commands.steer import steer
 from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
-from shiftlens.errors import ShiftlensError
+from shiftlens.errors import ShiftlensError, without_secrets
 from shiftlens.lens_config import LensConfig
 from shiftlens.neurons_config import NeuronsConfig
 from shiftlens.settings import with_settings_files
@@ -72,6 +73,8 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
 }
 RESUMABLE = ("demo", "collect", "sweep", "train", "lens")
 LAUNCHABLE = ("collect", "sweep", "train")
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EIO)
+"""Errors that no mistake of ours explains."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,6 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (ranks.silent() and isinstance(error, ranks.SharedError)):
             print(f"shiftlens: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        print(f"shiftlens: {error.filename or name}: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         more = "; the same command goes on where it was" if name in RESUMABLE else ""
         if not ranks.silent():
@@ -116,9 +124,20 @@ def _run(name: str, rest: list[str]) -> int:
     if settings is None:
         return tyro.cli(command, args=rest, **options)
     with ranks.hushed(errors=True):
-        config = tyro.cli(settings, args=with_settings_files(rest, settings), **options)
+        rest = with_settings_files(rest, settings)
+        _refuse_secrets(rest)
+        config = tyro.cli(settings, args=rest, **options)
     with ranks.joined(getattr(config, "device", "auto")):
         return command(config)
+
+
+def _refuse_secrets(arguments: Sequence[str]) -> None:
+    """Settings are written to the run folder and shown in reports: no token belongs there."""
+    if any(argument != without_secrets(argument) for argument in arguments):
+        raise ShiftlensError(
+            "a setting holds a token or a password, and settings are written to files; give a "
+            "token as the environment variable HF_TOKEN"
+        )
 
 
 def _overview(unknown: str | None) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import yaml
 
+from shiftlens.errors import without_secrets
 from shiftlens.languages import DOMINANT
 
 RECORDED = ("shiftlens", "torch", "transformers", "transformer-lens", "numpy", "scikit-learn")
@@ -182,7 +183,7 @@ def to_yaml(config: Any) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in RECORDED)
     header = f"# python {python_version()}, {versions}\n"
     settings = {
-        name: str(value) if isinstance(value, Path) else value
+        name: without_secrets(str(value)) if isinstance(value, Path | str) else value
         for name, value in asdict(config).items()
     }
     return header + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -135,7 +136,9 @@ def _work_all(
         for future in as_completed(names):
             error = future.exception()
             if error is not None:
-                failures.append(f"{names[future]}: {type(error).__name__}: {error}")
+                died = "its process, or one beside it, was killed or ran out of memory"
+                what = died if isinstance(error, BrokenProcessPool) else str(error)
+                failures.append(f"{names[future]}: {type(error).__name__}: {what}")
                 tqdm.write(f"failed   {failures[-1]}")
             bar.update()
     return failures

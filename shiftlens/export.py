@@ -1,7 +1,8 @@
 """What a run made, as files that need no shiftlens: plain checkpoints with the shift baked in."""
 
+import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -12,7 +13,8 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_list
 from shiftlens.models import LanguageModel
 from shiftlens.shift import Shift
-from shiftlens.train import MODEL, load_trained
+from shiftlens.store import saving, writing
+from shiftlens.train import MODEL, check_weights, load_trained
 
 BASE = "base"
 DELTAS = "deltas"
@@ -59,23 +61,30 @@ def export_run(
             f"a full checkpoint is for one language, not for {', '.join(languages)}; name one with "
             "--language"
         )
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        facts = run_facts(run, model, shift)
+    facts = run_facts(run, model, shift)
+    with _partial(out) as folder:
         if full:
-            _write_full(partial, model, shift, languages[0], facts)
+            _write_full(folder, model, shift, languages[0], facts)
         else:
-            _write_deltas(partial, model, shift, languages, facts)
-        partial.rename(out)
-    except OSError as error:
-        raise ShiftlensError(f"{out} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _write_deltas(folder, model, shift, languages, facts)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     say(f"{out}: {', '.join(languages)}, {size / 1e6:.1f} MB; how to load it: {out / CARD}")
     return out
+
+
+@contextlib.contextmanager
+def _partial(out: Path) -> Iterator[Path]:
+    """An empty folder that becomes ``out`` once it is complete, held against a second export."""
+    partial = out.with_name(out.name + ".partial")
+    with saving(out), writing(partial):
+        try:
+            for left in partial.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            yield partial
+            partial.rename(out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.with_name(partial.name + ".lock").unlink(missing_ok=True)
 
 
 def _trained(run: Path) -> tuple[LanguageModel, Shift]:
@@ -88,6 +97,7 @@ def _trained(run: Path) -> tuple[LanguageModel, Shift]:
         raise ShiftlensError(
             f"{run}: its arm makes no shift, and {run / MODEL} is a plain checkpoint as it is"
         )
+    check_weights(run, model)
     return model, shift
 
 

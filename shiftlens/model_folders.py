@@ -29,8 +29,10 @@ def transformer_folder(path: str) -> str:
     try:
         first = json.loads(listed.read_text(encoding="utf-8"))[0]
         kind, folder = str(first["type"]), str(first["path"])
-    except (ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ShiftlensError(f"{listed} does not list a model's parts ({error})") from error
     if not kind.endswith(".Transformer"):
         raise ShiftlensError(f"{listed}: the first part is {kind}, not a transformer")
+    if not (Path(path) / folder).resolve().is_relative_to(Path(path).resolve()):
+        raise ShiftlensError(f"{listed}: {folder!r} lies outside the model's folder")
     return str(Path(path) / folder)

@@ -22,7 +22,7 @@ from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
-from shiftlens.store import STORE, ActivationStore, check_folder, make_folder, write_atomic
+from shiftlens.store import STORE, ActivationStore, check_folder, running, write_atomic
 from shiftlens.sweep import LayerSweep, sweep_layers
 from shiftlens.sweep_options import SweepOptions
 from shiftlens.token_moments import TOKENS, TokenMoments, TokenPlan, collect_token_moments
@@ -64,8 +64,10 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
         ShiftlensError: Something in the settings, model or corpus is not usable; nothing is
             written before all of it has been looked at.
     """
-    corpus, plan, store = _collected(config, say)
-    return ranks.from_first(lambda: _measure(config, corpus, plan, store, say))
+    corpus, model, plan = _planned(config)
+    with ranks.held_by_first(running(config.out)):
+        store = _collected(config, corpus, model, plan, say)
+        return ranks.from_first(lambda: _measure(config, corpus, plan, store, say))
 
 
 def run_collect(
@@ -85,15 +87,15 @@ def run_collect(
     Raises:
         ShiftlensError: As :func:`run_sweep`.
     """
-    _, _, store = _collected(config, say)
+    corpus, model, plan = _planned(config)
+    with ranks.held_by_first(running(config.out)):
+        store = _collected(config, corpus, model, plan, say)
     say(f"\n  {store.path}")
     return store
 
 
-def _collected(
-    config: SweepConfig, say: Callable[[str], None]
-) -> tuple[Corpus, CollectionPlan, ActivationStore | TokenMoments]:
-    """Everything up to the states, which the processes of a launcher collect together."""
+def _planned(config: SweepConfig) -> tuple[Corpus, LanguageModel, CollectionPlan]:
+    """Look at everything that the user gave, and lay out what to collect; nothing is written."""
     with ranks.together():
         corpus, model = _load(config)
         plan = plan_collection(
@@ -105,11 +107,22 @@ def _collected(
         )
         if config.states == "tokens":
             plan = TokenPlan.of(plan, _halves(config, corpus))
-        out = make_folder(Path(config.out))
+    return corpus, model, plan
+
+
+def _collected(
+    config: SweepConfig,
+    corpus: Corpus,
+    model: LanguageModel,
+    plan: CollectionPlan,
+    say: Callable[[str], None],
+) -> ActivationStore | TokenMoments:
+    """The states, which the processes of a launcher collect together."""
+    with ranks.together():
         say(_forecast(config, model, corpus, plan))
-        _check_disk(out, plan)
+        _check_disk(Path(config.out), plan)
         say(_token_table(plan, corpus.dropped).to_string(index=False))
-    return corpus, plan, _collect(config, model, corpus, plan)
+    return _collect(config, model, corpus, plan)
 
 
 def _measure(

@@ -10,6 +10,7 @@ import yaml
 from shiftlens.config import SweepConfig
 from shiftlens.errors import ShiftlensError
 
+_NESTED = (dict, list, set, tuple, bytes)
 PRESETS = Path(__file__).with_name("presets")
 SETTINGS_FILES = {
     "--config": "the path of a YAML file",
@@ -25,6 +26,12 @@ class _SettingsLoader(yaml.SafeLoader):
         first: [(tag, form) for tag, form in resolvers if first in "tTfF" or "bool" not in tag]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse aliases, which no setting needs and which can stand for gigabytes."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name); write the value out")
+        return super().compose_node(parent, index)
 
 
 def preset_path(name: str) -> Path:
@@ -61,7 +68,7 @@ def read_settings(path: str | Path, config: type = SweepConfig) -> dict[str, Any
         settings = yaml.load(Path(path).read_text(encoding="utf-8"), _SettingsLoader)
     except OSError as error:
         raise ShiftlensError(f"cannot read settings file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # PyYAML's constructors can raise anything
         raise ShiftlensError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise ShiftlensError(f"{path} is not a mapping from settings to values")
@@ -73,6 +80,8 @@ def read_settings(path: str | Path, config: type = SweepConfig) -> dict[str, Any
         if value is not None and switch[name] != isinstance(value, bool):
             kind = "true or false" if switch[name] else "a value"
             raise ShiftlensError(f"{path}: {name} takes {kind}, not {value!r}")
+        if any(isinstance(v, _NESTED) for v in (value if isinstance(value, list) else [value])):
+            raise ShiftlensError(f"{path}: {name} takes a value or a list, not {value!r}")
     return {_setting(key): value for key, value in settings.items()}
 
 

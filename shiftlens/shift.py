@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.forms import is_code, misfit
 from shiftlens.generation import guarded_generate
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel, hook_names, residual_hooks
 from shiftlens.pooling import Pooling, masked_mean
-from shiftlens.store import ActivationStore, write_atomic
+from shiftlens.store import DAMAGE, ActivationStore, array_sha256, write_atomic
 from shiftlens.tokens import pooled_mask, token_batches, tokenize
 
 
@@ -133,8 +134,9 @@ class LanguageVectors:
 
     def save(self, path: str | Path, **facts: Any) -> None:
         """Write one safetensors file; ``n``, the pooling and ``facts`` stand in its header."""
-        header = {"n": self.n, "pooling": asdict(self.pooling), **facts}
         tensors = {code: vector.contiguous() for code, vector in self.vectors.items()}
+        hashes = {code: array_sha256(tensor.numpy()) for code, tensor in tensors.items()}
+        header = {"n": self.n, "pooling": asdict(self.pooling), "sha256": hashes, **facts}
         metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
         write_atomic(Path(path), save(tensors, metadata=metadata))
 
@@ -146,12 +148,32 @@ class LanguageVectors:
             ShiftlensError: The file is not there, damaged, or not of language vectors.
         """
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(path, framework="np") as file:
                 header = json.loads(file.metadata()["shiftlens"])
-                vectors = {code: file.get_tensor(code) for code in sorted(file.keys())}
-                return cls(vectors, header["n"], Pooling(**header["pooling"]))
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+                arrays = {code: file.get_tensor(code) for code in sorted(file.keys())}
+            if wrong := misfit(header, _HEADER, "header") or _wrong_vectors(arrays, header):
+                raise ValueError(wrong)
+            vectors = {code: torch.from_numpy(array) for code, array in arrays.items()}
+            return cls(vectors, header["n"], Pooling(**header["pooling"]))
+        except DAMAGE as error:
             raise ShiftlensError(f"{path} does not hold language vectors ({error})") from error
+
+
+_HEADER = {"n": int, "pooling": {"special_tokens": bool, "skip_first": bool}}
+
+
+def _wrong_vectors(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> str:
+    """What is wrong with tensors read from a file; empty where nothing is."""
+    if not arrays or not all(map(is_code, arrays)):
+        return "its tensors are not named by language codes"
+    forms = {(array.dtype, array.shape) for array in arrays.values()}
+    if len(forms) > 1 or any(a.dtype != np.float32 or a.ndim != 2 for a in arrays.values()):
+        return "its tensors are not float32 of one shape (L + 1, d_model)"
+    stated = header.get("sha256", {})  # files of earlier versions state none
+    for code, array in arrays.items():
+        if stated and array_sha256(array) != stated.get(code):
+            return f"the vectors of {code!r} do not match their hash"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -259,9 +281,12 @@ class Shift:
         folder = Path(folder)
         try:
             facts = json.loads((folder / "shift.json").read_text(encoding="utf-8"))
-            a, b = map(int, facts["area"])
+            form = {"area": [int], "dominant": str, "target": (str, type(None))}
+            if wrong := misfit(facts, form, "shift"):
+                raise ValueError(wrong)
+            a, b = facts["area"]
             dominant, target = facts["dominant"], facts["target"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ShiftlensError(f"{folder} holds no readable shift.json ({error})") from error
         vectors = LanguageVectors.load(folder / "shift.safetensors")
         return cls(vectors, (a, b), dominant, target)

@@ -17,7 +17,7 @@ from shiftlens.folders.runs import DemoFolder
 from shiftlens.reports.demo import Report, Training, accuracy_table, write_report
 from shiftlens.runs import SweepRun, run_sweep
 from shiftlens.settings import preset_path, read_settings
-from shiftlens.store import make_folder
+from shiftlens.store import running, saving
 from shiftlens.train import TrainRun, run_train
 
 ARMS = {
@@ -79,7 +79,11 @@ def run_showcase(config: DemoConfig, say: Callable[[str], None] = print) -> Show
     Raises:
         ShiftlensError: The folder cannot be written to, or holds something else.
     """
-    out = make_folder(Path(config.out))
+    with running(config.out):
+        return _run_showcase(Path(config.out), say)
+
+
+def _run_showcase(out: Path, say: Callable[[str], None]) -> Showcase:
     settings = settings_of("shifcon")
     say(_step(1, "layer sweep of the embedded model"))
     with _details_in(out / LOG):
@@ -132,6 +136,7 @@ def _details_in(log: Path) -> Iterator[None]:
     """Send what is printed inside to a file; a progress bar stays until it is done."""
     passing = partialmethod(tqdm.__init__, leave=False)
     with (
+        saving(log),
         log.open("a", encoding="utf-8") as file,
         contextlib.redirect_stdout(file),
         mock.patch.object(tqdm, "__init__", passing),

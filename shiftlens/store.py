@@ -22,12 +22,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.forms import is_code, misfit
 
 STORE = "activations"
 """Name of a store's folder in a run folder."""
 
 MANIFEST = "manifest.json"
-DAMAGE = (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError)
+SHARD = ".safetensors"
+RUN_LOCK = "run.lock"
+_SIGNS_OF_A_DISK = ("(os error ", "inline_container", "PytorchStreamWriter", "iostream")
+DAMAGE = (
+    *(SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(RecursionError, MemoryError),
+)
 """What reading a damaged shard can raise."""
 
 
@@ -84,6 +91,46 @@ def make_folder(path: Path) -> Path:
 
 
 @contextlib.contextmanager
+def saving(path: str | Path) -> Iterator[None]:
+    """Say in one line that a library could not write its files.
+
+    Args:
+        path: What is written inside.
+
+    Raises:
+        ShiftlensError: The folder cannot be written to, or the disk is full.
+    """
+    try:
+        yield
+    except ShiftlensError:
+        raise
+    except Exception as error:  # torch raises RuntimeError, tokenizers a bare Exception
+        words = " ".join(str(error).split())
+        of_disk = isinstance(error, OSError | SafetensorError)
+        if not of_disk and not any(sign in words for sign in _SIGNS_OF_A_DISK):
+            raise
+        reason = getattr(error, "strerror", None) or words
+        raise ShiftlensError(
+            f"cannot write {path}: {reason}; make room, or choose another folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(path: Path, folder: str | Path) -> Iterator[None]:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ShiftlensError(f"another process is writing to {folder}") from error
+    except OSError as error:
+        raise ShiftlensError(f"cannot write {lock.lock_file}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """Hold a store's folder against a second writer, and sweep away what a killed one left.
 
@@ -97,22 +144,49 @@ def writing(path: str | Path) -> Iterator[None]:
         ShiftlensError: Another process is writing there, or the folder or its lock cannot be made.
     """
     folder = make_folder(Path(path)).resolve()
-    lock = FileLock(folder.with_name(folder.name + ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ShiftlensError(f"another process is writing to {path}") from error
-    except OSError as error:
-        raise ShiftlensError(f"cannot write {lock.lock_file}: {error.strerror}") from error
-    try:
+    with _locked(folder.with_name(folder.name + ".lock"), path):
         for leftover in folder.glob("*.tmp"):
             leftover.unlink(missing_ok=True)
         yield
-    finally:
-        lock.release()
 
 
-def _sha256(array: np.ndarray) -> str:
+@contextlib.contextmanager
+def running(path: str | Path) -> Iterator[None]:
+    """Hold a run folder against a second run, and sweep away what a killed one left half-written.
+
+    Args:
+        path: The folder; made where it is missing. The lock file lies in it.
+
+    Yields:
+        Nothing; the folder is released on exit, also when the process dies.
+
+    Raises:
+        ShiftlensError: As :func:`writing`.
+    """
+    folder = make_folder(Path(path)).resolve()
+    with _locked(folder / RUN_LOCK, path):
+        for leftover in folder.rglob("*.[0-9]*.tmp"):
+            leftover.unlink(missing_ok=True)
+        yield
+
+
+def file_hashes(folder: Path, without: str = "") -> dict[str, str]:
+    """SHA-256 of every file in a folder, by its path there.
+
+    Args:
+        folder: The folder.
+        without: A file to leave out.
+    """
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != without:
+            with path.open("rb") as file:
+                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def array_sha256(array: np.ndarray) -> str:
     """Hash of an array's type, shape and content."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
     digest.update(np.ascontiguousarray(array).data)
@@ -151,7 +225,7 @@ class ShardStore:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         except OSError as error:
             raise ShiftlensError(f"no {cls.kind} in {path}: no {MANIFEST}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ShiftlensError(f"{path / MANIFEST} is damaged ({error}); collect anew") from error
         if not isinstance(manifest, dict) or manifest.get("format") != cls.format:
             raise ShiftlensError(f"{path / MANIFEST} is not of store format {cls.format}")
@@ -161,6 +235,8 @@ class ShardStore:
             raise ShiftlensError(
                 f"{path / MANIFEST} is damaged (it does not match its hash); collect anew"
             )
+        if wrong := _wrong_manifest(manifest):
+            raise ShiftlensError(f"{path / MANIFEST} describes no store ({wrong}); collect anew")
         return store
 
     @classmethod
@@ -207,6 +283,8 @@ class ShardStore:
         """Why a shard cannot be used, judged by its header."""
         if not (self.path / file).is_file():
             return "missing"
+        if (self.path / file).resolve().parent != self.path.resolve():
+            return "a link to a file elsewhere"
         try:
             header = self._header(file)
             of_this_store = header["manifest"] == self._manifest_sha256
@@ -223,7 +301,7 @@ class ShardStore:
 
     def _write(self, file: str, tensors: dict[str, np.ndarray]) -> None:
         """Add a shard, one of the manifest's, with the hash of every tensor in its header."""
-        header = {key: _sha256(value) for key, value in tensors.items()}
+        header = {key: array_sha256(value) for key, value in tensors.items()}
         header |= {"manifest": self._manifest_sha256, "file": file}
         metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
         write_atomic(self.path / file, save(tensors, metadata=metadata))
@@ -238,7 +316,7 @@ class ShardStore:
             for key in keys:
                 try:
                     arrays.append(shard.get_tensor(key))
-                    sound = _sha256(arrays[-1]) == header[key]
+                    sound = array_sha256(arrays[-1]) == header[key]
                 except DAMAGE:
                     sound = False
                 if not sound:
@@ -286,12 +364,18 @@ class ActivationStore(ShardStore):
             ShiftlensError: The language or layer is not stored, or a shard is missing or damaged.
         """
         self._check_stored(language, layer)
-        states = np.empty((self.n_sentences, self.manifest["model"]["d_model"]), np.float32)
-        for shard in self.manifest["shards"]:
-            if shard["language"] == language:
-                rows, values = self._read(shard["file"], ("rows", layer_key(layer)))
-                states[rows] = values
-        return states
+        names = [s["file"] for s in self.manifest["shards"] if s["language"] == language]
+        parts = [self._read(name, ("rows", layer_key(layer))) for name in names]
+        states = [values for _, values in parts]
+        order = np.concatenate([rows.reshape(-1) for rows, _ in parts]) if parts else np.empty(0)
+        shapes = {values.shape[1:] for values in states}
+        whole = np.array_equal(np.sort(order), np.arange(min(self.n_sentences, len(order) + 1)))
+        if not whole or shapes != {(self.manifest["model"]["d_model"],)}:
+            raise ShiftlensError(
+                f"the shards of {language!r} in {self.path} do not hold each of its "
+                f"{self.n_sentences} sentences once; delete the store and collect anew"
+            )
+        return np.concatenate(states)[np.argsort(order)]
 
     def verify(self) -> list[str]:
         """Read every shard whole.
@@ -308,6 +392,32 @@ class ActivationStore(ShardStore):
             except ShiftlensError as error:
                 problems.append(str(error))
         return problems
+
+
+_FORM = {
+    "model": {"d_model": int},
+    "corpus": {"languages": [str], "sentences": int},
+    "layers": [int],
+    "pooling": {"special_tokens": bool, "skip_first": bool},
+    "shards": [{"file": str, "language": str, "rows": int}],
+}
+
+
+def _wrong_manifest(manifest: dict[str, Any]) -> str:
+    """What is wrong with a manifest that matches its hash; empty where nothing is."""
+    if wrong := misfit(manifest, _FORM, "manifest"):
+        return wrong
+    languages, layers = manifest["corpus"]["languages"], manifest["layers"]
+    if not languages or not all(map(is_code, languages)):
+        return "its languages are no codes"
+    if not layers or layers != list(range(len(layers))):
+        return "its layers are not 0..L"
+    for shard in manifest["shards"]:
+        if Path(shard["file"]).name != shard["file"] or not shard["file"].endswith(SHARD):
+            return f"shard {shard['file']!r} is no name of a shard in it"
+        if shard["language"] not in languages:
+            return f"shard {shard['file']!r} is of a language that it does not have"
+    return ""
 
 
 def _refuse_mixing(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:

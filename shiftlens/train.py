@@ -23,7 +23,15 @@ from shiftlens.pooling import Pooling
 from shiftlens.runs import area_facts, parquet, summary
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift, check_area
-from shiftlens.store import check_folder, make_folder, write_atomic
+from shiftlens.store import (
+    STORE,
+    ActivationStore,
+    check_folder,
+    make_folder,
+    running,
+    saving,
+    write_atomic,
+)
 from shiftlens.sweep import LayerSweep
 from shiftlens.train_checks import INPUTS, check_same, check_training
 from shiftlens.trainer import (
@@ -91,6 +99,12 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     """
     with ranks.together():
         task = _prepared(config)
+    with ranks.held_by_first(running(config.out)):
+        return _run(task, config, say)
+
+
+def _run(task: "_Task", config: TrainConfig, say: Callable[[str], None]) -> TrainRun:
+    """Everything that writes to the run folder."""
     model, out = task.model, Path(config.out)
     ranks.from_first(lambda: _begin(task, config, say))
     sweeps = {"before": sweep_into(out / "before", model, task.parallel, config)}
@@ -150,7 +164,7 @@ def _prepared(config: TrainConfig) -> _Task:
 
 
 def _begin(task: _Task, config: TrainConfig, say: Callable[[str], None]) -> None:
-    out, model = make_folder(Path(config.out)), task.model
+    out, model = Path(config.out), task.model
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     write_atomic(out / INPUTS, (json.dumps(task.inputs, indent=1) + "\n").encode())
     write_atomic(out / "sentences.parquet", parquet(task.parallel.table()))
@@ -179,7 +193,8 @@ def _finish(
 
 def _keep_adapters(adapters: Any, out: Path) -> None:
     if adapters is not None:
-        adapters.save_pretrained(out / ADAPTER)
+        with saving(out / ADAPTER):
+            adapters.save_pretrained(out / ADAPTER)
 
 
 def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
@@ -189,10 +204,14 @@ def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
         model: The trained model.
         shift: Its shift, or None.
         folder: The directory.
+
+    Raises:
+        ShiftlensError: It cannot be written to, or the disk is full.
     """
     make_folder(folder)
-    model.hf.save_pretrained(folder)
-    model.tokenizer.save_pretrained(folder)
+    with saving(folder):
+        model.hf.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
     for name in ("shift.json", "shift.safetensors"):
         (folder / name).unlink(missing_ok=True)
     if shift is not None:
@@ -215,6 +234,24 @@ def load_trained(folder: str | Path, **options: Any) -> tuple[LanguageModel, Shi
     model = load_model(folder, **options)
     shift = Shift.load(folder) if (Path(folder) / "shift.json").exists() else None
     return model, shift
+
+
+def check_weights(run: Path, model: LanguageModel) -> None:
+    """Hold a run's model against the one whose states the run collected after the training.
+
+    Args:
+        run: The run folder.
+        model: What was loaded from its ``model/``, in float32.
+
+    Raises:
+        ShiftlensError: It is another, or its file is damaged.
+    """
+    after = run / "after" / STORE
+    if after.is_dir() and model.sha256 != ActivationStore.open(after).manifest["model"]["sha256"]:
+        raise ShiftlensError(
+            f"{run / MODEL} is not the model that the run trained: its weights have changed since; "
+            "give the command of the training again, which writes them from the last checkpoint"
+        )
 
 
 def _asked_area(config: TrainConfig, n_layers: int) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ import yaml
 
 from shiftlens.config import TrainConfig, to_yaml
 from shiftlens.errors import ShiftlensError
+from shiftlens.settings import read_settings
 from shiftlens.trainer import arm_named
 
 INPUTS = "inputs.json"
@@ -53,15 +54,22 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
     if not (out / "area.json").exists():
         return
     later = {field.name: field.default for field in fields(TrainConfig)}
-    begun = later | yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
+    begun = later | read_settings(out / "config.yaml", TrainConfig)
     for name, value in yaml.safe_load(to_yaml(config)).items():
-        if name not in MAY_CHANGE and begun[name] != value:
+        if name not in MAY_CHANGE and begun.get(name) != value:
             raise ShiftlensError(
-                f"{out} holds a training with {name} {begun[name]!r}, not {value!r}; give the "
+                f"{out} holds a training with {name} {begun.get(name)!r}, not {value!r}; give the "
                 "same settings to go on with it, or another folder"
             )
-    for name, sha256 in json.loads((out / INPUTS).read_text(encoding="utf-8")).items():
-        if inputs[name] != sha256:
+    try:
+        read = json.loads((out / INPUTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ShiftlensError(
+            f"{out / INPUTS} cannot be read ({error}); it says what the training was begun with, "
+            "so give another folder"
+        ) from error
+    for name, sha256 in inputs.items():
+        if not isinstance(read, dict) or read.get(name) != sha256:
             raise ShiftlensError(
                 f"{out} holds a training with another {name}: {getattr(config, name)} has changed "
                 "since; give another folder"

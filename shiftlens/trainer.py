@@ -1,7 +1,8 @@
 """ShifCon in place, on ``transformers.Trainer``: checkpoints, resume, accumulation are its own."""
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from shiftlens.config import TrainConfig
 from shiftlens.contrastive import FORMS, PairBatch, PairSampler, contrastive_loss
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.forms import misfit
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel
 from shiftlens.parallel import gathered, own_part, shared_loss, weighted_loss, within_forward
@@ -29,7 +31,7 @@ from shiftlens.sft import (
     with_template,
 )
 from shiftlens.shift import LanguageVectors, Shift, check_area
-from shiftlens.store import write_atomic
+from shiftlens.store import file_hashes, saving, write_atomic
 from shiftlens.tokens import tokenize
 
 T = TypeVar("T")
@@ -316,6 +318,8 @@ class ShifConTrainer(Trainer):
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """A checkpoint is complete once ``contrast.json``, written last, is in it.
 
+        It holds the hash of every other file, so that a damaged checkpoint is passed over.
+
         Broken weights are not saved: a loss that is finite can have a gradient that is not.
         """
         step = self.state.global_step
@@ -327,17 +331,19 @@ class ShifConTrainer(Trainer):
                         "last checkpoint is kept; take a lower learning rate or w_con, and "
                         "another folder"
                     )
-        super()._save_checkpoint(*args, **kwargs)
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
-        ranks.exchange("saved")
+        with ranks.together(), saving(folder):
+            super()._save_checkpoint(*args, **kwargs)
         ranks.from_first(lambda: self._complete(folder))
 
     def _complete(self, folder: Path) -> None:
-        self.language_model.tokenizer.save_pretrained(folder)
+        with saving(folder):
+            self.language_model.tokenizer.save_pretrained(folder)
         if self.shift is not None:
             self.shift.save(folder)
-        state = json.dumps({"sampler_step": self.sampler.step if self.sampler else 0})
-        write_atomic(folder / SAMPLER_FILE, state.encode())
+        step = self.sampler.step if self.sampler else 0
+        state = {"sampler_step": step, "files": file_hashes(folder, SAMPLER_FILE)}
+        write_atomic(folder / SAMPLER_FILE, json.dumps(state).encode())
 
     def fit(self) -> bool:
         """Train, going on from the last complete checkpoint in the output folder.
@@ -348,11 +354,11 @@ class ShifConTrainer(Trainer):
         """
         checkpoint = ranks.from_first(lambda: last_checkpoint(str(self.args.output_dir)))
         if checkpoint is None:
-            self.train()
+            self._train_from(None)
             return True
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         if state.global_step < state.max_steps:
-            self.train(resume_from_checkpoint=str(checkpoint))
+            self._train_from(str(checkpoint))
             return True
         if self.is_fsdp_enabled:
             hf: Any = self.language_model.hf
@@ -364,13 +370,48 @@ class ShifConTrainer(Trainer):
             self.shift = self.estimate_shift()
         return False
 
+    def _train_from(self, checkpoint: str | None) -> None:
+        """Train; of a process of the data loader that died, say what to do."""
+        try:
+            self.train(resume_from_checkpoint=checkpoint)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise ShiftlensError(
+                f"step {self.state.global_step}: a process that loads data died "
+                f"({str(error).splitlines()[0]}); give the command of the training again, and it "
+                "goes on from its last checkpoint"
+            ) from error
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
         folder = Path(resume_from_checkpoint)
+        with _restoring(folder):
+            super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
         if self.sampler is not None:
             self.sampler.step = json.loads((folder / SAMPLER_FILE).read_text())["sampler_step"]
         if self.needs_vectors:
             self.shift = Shift.load(folder)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _restoring(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _restoring(checkpoint):
+            super()._load_rng_state(checkpoint)
+
+
+@contextlib.contextmanager
+def _restoring(checkpoint: str | Path | None) -> Iterator[None]:
+    """Say in one line that a checkpoint cannot be read, or holds code, which is not run."""
+    try:
+        yield
+    except Exception as error:  # a damaged file can make torch raise anything
+        words = " ".join(str(error).split())[:300]
+        raise ShiftlensError(
+            f"checkpoint {checkpoint} cannot be read ({words}); delete it, and the training goes "
+            "on from the one before it"
+        ) from error
 
 
 class _Reestimate(TrainerCallback):
@@ -464,9 +505,21 @@ def objective_of(config: TrainConfig, area: tuple[int, int]) -> Objective:
 
 
 def last_checkpoint(folder: str | Path) -> Path | None:
-    """The newest complete checkpoint in a folder, or None."""
-    complete = [path.parent for path in Path(folder).glob(f"checkpoint-*/{SAMPLER_FILE}")]
-    return max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+    """The newest checkpoint in a folder that is complete and undamaged, or None."""
+    complete = [path.parent for path in Path(folder).glob(f"checkpoint-*[0-9]/{SAMPLER_FILE}")]
+    complete.sort(key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
+    return next(filter(_is_sound, complete), None)
+
+
+def _is_sound(checkpoint: Path) -> bool:
+    """Whether the files of a checkpoint match the hashes that it states."""
+    try:
+        state = json.loads((checkpoint / SAMPLER_FILE).read_text(encoding="utf-8"))
+        stated = state.get("files")  # a checkpoint of an earlier version states none
+        wrong = misfit(state, {"sampler_step": int})
+        return not wrong and stated in (None, file_hashes(checkpoint, SAMPLER_FILE))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
 
 
 def _check(

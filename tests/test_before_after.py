@@ -30,9 +30,8 @@ PICTURES = {
 }
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
+def make_files(folder):
+    """A tiny model, parallel text and records to train on."""
     hf = tiny.tiny_model("llama", num_hidden_layers=4)
     save_model(load_model(hf, tiny.tiny_tokenizer()), None, folder / "base")
     (folder / "parallel").mkdir()
@@ -47,6 +46,11 @@ def files(tmp_path_factory):
     ]
     (folder / "sft.jsonl").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return make_files(tmp_path_factory.mktemp("files"))
 
 
 def config_of(files, out, **changes):

@@ -188,7 +188,7 @@ def test_a_singular_covariance_leaves_sound_states_and_no_results(home, tmp_path
     line = refusal(sweep_command(home, tmp_path / "out", shrinkage="0"), capfd)
     assert "language en, layer 0 (n = 12, d = 32, rank 11): covariance is singular: n = 12" in line
     left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert left - {"activations.lock"} == {"activations"}
+    assert left - {"activations.lock", "run.lock"} == {"activations"}
     assert ActivationStore.open(tmp_path / "out" / "activations").verify() == []
 
 

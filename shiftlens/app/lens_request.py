@@ -6,7 +6,7 @@ import pandas as pd
 
 from shiftlens.app.session import Session
 from shiftlens.app.shift_request import too_shallow
-from shiftlens.app.texts import typed_text
+from shiftlens.app.texts import chosen, typed_text
 from shiftlens.app.worker import Job
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
@@ -69,9 +69,7 @@ def check_request(
         raise ShiftlensError(f"there is no shift {shift!r} to read with; choose one")
     if shift == PLAIN:
         return LensRequest(kept, None, "")
-    if language not in session.languages:
-        raise ShiftlensError(f"there is no language {language!r}; choose one")
-    return LensRequest(kept, area, str(language))
+    return LensRequest(kept, area, chosen(language, session.languages, "language"))
 
 
 def link_state(request: LensRequest) -> dict[str, str]:

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from shiftlens.answers import generate_answers
 from shiftlens.app.session import Session
-from shiftlens.app.texts import typed_text
+from shiftlens.app.texts import chosen, in_range, typed_text
 from shiftlens.app.worker import Job
-from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
 from shiftlens.neurons import NeuronsFound, activation_probabilities, scaling
 from shiftlens.patching import Continuation
@@ -61,9 +60,7 @@ def check_share(share: float) -> float:
     Raises:
         ShiftlensError: There is no such choice.
     """
-    if share not in SHARES:
-        raise ShiftlensError(f"there is no share {share!r} to keep; choose one")
-    return share
+    return chosen(share, SHARES, "share")
 
 
 def check_scale(session: Session, text: str, language: str, scale: float) -> ScaleRequest:
@@ -72,10 +69,8 @@ def check_scale(session: Session, text: str, language: str, scale: float) -> Sca
     Raises:
         ShiftlensError: A choice that there is not, or a text that cannot be taken.
     """
-    if language not in session.languages:
-        raise ShiftlensError(f"there is no language {language!r}; choose one")
-    if not 0 <= scale <= STRONGEST:
-        raise ShiftlensError(f"the scale is {scale}; give 0 to {STRONGEST:g}")
+    chosen(language, session.languages, "language")
+    in_range(scale, 0, STRONGEST, "the scale")
     return ScaleRequest(typed_text(text, "the text"), language, scale)
 
 

@@ -34,9 +34,9 @@ class Cell:
         Raises:
             ShiftlensError: It is no cell.
         """
-        found = _CELL.fullmatch(text)
+        found = _CELL.fullmatch(text) if isinstance(text, str) else None
         if found is None:
-            raise ShiftlensError(f"{text[:40]!r} is no cell; give layer.site")
+            raise ShiftlensError(f"{str(text)[:40]!r} is no cell; give layer.site")
         layer, site, head = found.groups()
         return cls(int(layer), int(site), None if head is None else int(head))
 

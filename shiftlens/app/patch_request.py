@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from shiftlens.app.patch_cells import Cell
 from shiftlens.app.session import Session
-from shiftlens.app.texts import LONGEST_ANSWER, typed_lines, typed_text
+from shiftlens.app.texts import LONGEST_ANSWER, chosen, typed_lines, typed_text
 from shiftlens.app.worker import Job
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_code
@@ -71,10 +71,9 @@ def check_request(
         ("metric", metric, METRICS),
         ("alignment", align, ALIGNMENTS),
     ):
-        if value not in choices:
-            raise ShiftlensError(f"there is no {name} {value!r}; choose one")
+        chosen(value, choices, name)
     texts = typed_text(clean, "the clean text"), typed_text(corrupt, "the corrupt text")
-    following = typed_answers(answers) if METRICS[metric].answers or (answers or "").strip() else []
+    following = typed_answers(answers) if METRICS[metric].answers or answers else []
     pairs = typed_pairs(words) if align == "words" else align
     return PatchRequest(*texts, following, component, metric, pairs)
 

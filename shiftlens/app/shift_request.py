@@ -6,11 +6,12 @@ from pprint import pformat
 from shiftlens.app.ready import OWN, ready_prompts
 from shiftlens.app.session import Session
 from shiftlens.app.shifted import ShiftComparison, compare_shift
-from shiftlens.app.texts import typed_text
+from shiftlens.app.texts import chosen, in_range, typed_text
 from shiftlens.app.worker import Job
 from shiftlens.area import MINIMUM_BLOCKS
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.forms import misfit
 from shiftlens.settings import preset_path, read_settings
 from shiftlens.shift import check_area
 
@@ -49,18 +50,17 @@ def check_request(
         ShiftlensError: A choice that there is not, or a text that cannot be taken.
     """
     languages = session.languages
-    if language not in languages:
-        raise ShiftlensError(f"there is no language {language!r}; choose one")
-    if not 0 <= strength <= STRONGEST:
-        raise ShiftlensError(f"the strength is {strength}; give 0 to {STRONGEST}")
-    layers = (int(area[0]), int(area[1]))
+    chosen(language, languages, "language")
+    in_range(strength, 0, STRONGEST, "the strength")
+    if wrong := misfit(area, [int], "area") or (len(area) != 2 and "it has not two layers"):
+        raise ShiftlensError(f"the area cannot be taken ({wrong}); choose two layers")
+    layers = (area[0], area[1])
     check_area(layers, session.model.n_layers)
     if item == OWN:
         own = typed_text(text, "the prompt")
         return ShiftRequest(item, language, own, layers, strength, {language: own}, {})
-    ready = ready_prompts().get(item, {}) if session.counts else {}
-    if not ready:
-        raise ShiftlensError(f"there is no ready prompt {item!r}")
+    offered = ready_prompts() if session.counts else {}
+    ready = offered[chosen(item, offered, "ready prompt")]
     records = {code: ready[code] for code in languages}
     prompts = {code: record.prompt for code, record in records.items()}
     expected = {code: record.completion for code, record in records.items()}

@@ -1,7 +1,9 @@
 """What people may type: bounded, and without characters that do not show."""
 
 import unicodedata
+from collections.abc import Iterable
 from textwrap import shorten
+from typing import Any
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
@@ -41,6 +43,28 @@ def typed_text(text: object, name: str, longest: int = LONGEST_TEXT) -> str:
                 "remove it"
             )
     return kept
+
+
+def chosen(value: Any, choices: Iterable[Any], name: str) -> Any:
+    """Check that what the page sent is one of the choices that it offers.
+
+    Raises:
+        ShiftlensError: It is not.
+    """
+    if not isinstance(value, str | float) or value not in list(choices):
+        raise ShiftlensError(f"there is no {name} {value!r}; choose one")
+    return value
+
+
+def in_range(value: Any, low: float, high: float, name: str) -> Any:
+    """Check that what the page sent is a number of a range.
+
+    Raises:
+        ShiftlensError: It is not.
+    """
+    if type(value) not in (int, float) or not low <= value <= high:
+        raise ShiftlensError(f"{name} is {value!r}; give {low:g} to {high:g}")
+    return value
 
 
 def unknown_tokens(model: LanguageModel, *texts: str) -> str:

@@ -13,7 +13,10 @@ from shiftlens.area import MINIMUM_BLOCKS, LayerArea
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.forms import is_code, misfit
+from shiftlens.geometry import METRICS
 from shiftlens.settings import read_settings
+from shiftlens.shift import check_area
 from shiftlens.store import ActivationStore
 from shiftlens.sweep import LayerSweep
 from shiftlens.token_moments import TokenMoments
@@ -24,7 +27,14 @@ TABLE = "sweep.csv"
 SENTENCES = "sentences.parquet"
 
 _COLUMNS = ("layer", "language", "metric", "value", "n", "d", "rank", "shrinkage")
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException)
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError),
+    pyarrow.ArrowException,
+)
+_AREA_FORM = {
+    **{"start": int, "stop": int, "share": float},
+    **{"lowest": [int], "contiguous": bool},
+}
 
 
 @contextmanager
@@ -78,7 +88,25 @@ def read_sweep_table(path: Path) -> pd.DataFrame:
             raise ValueError(f"it lacks {', '.join(missing)}")
         if table.empty:
             raise ValueError("it has no rows")
+        if wrong := _wrong_columns(table):
+            raise ValueError(wrong)
     return table
+
+
+def _wrong_columns(table: pd.DataFrame) -> str:
+    """What is wrong with what the columns of a sweep's table hold; empty where nothing is."""
+    whole = [name for name in ("layer", "n", "d") if table[name].dtype.kind != "i"]
+    numbers = [name for name in ("value", "rank") if table[name].dtype.kind not in "if"]
+    if odd := [*whole, *numbers]:
+        return f"{odd[0]} has what is no number"
+    if unknown := [name for name in table["metric"].unique() if name not in METRICS]:
+        return f"there is no metric {unknown[0]!r}"
+    if not all(map(is_code, table["language"])):
+        return "a language is no code"
+    per_metric = table.groupby("metric")
+    if any(set(rows["layer"]) != set(range(table["layer"].max() + 1)) for _, rows in per_metric):
+        return "its layers are not 0..L"
+    return ""
 
 
 def read_sweep(out: Path, table: pd.DataFrame) -> tuple[LayerSweep, tuple[int, int] | None]:
@@ -96,11 +124,14 @@ def read_sweep(out: Path, table: pd.DataFrame) -> tuple[LayerSweep, tuple[int, i
     """
     with reading(out / AREA):
         facts = json.loads((out / AREA).read_text(encoding="utf-8"))
+        if wrong := misfit(facts, {"areas": dict, "dominant": str, "metric": str}, "area"):
+            raise ValueError(wrong)
         areas = {metric: _layer_area(area) for metric, area in facts["areas"].items()}
         shallow = table["layer"].max() < MINIMUM_BLOCKS
         sweep = LayerSweep(table, None if shallow else areas, str(facts["dominant"]))
         if "trained_area" in facts:
-            a, b = map(int, facts["trained_area"])
+            a, b = facts["trained_area"]
+            check_area((a, b), int(table["layer"].max()))
             return sweep, (a, b)
         if sweep.metric != facts["metric"]:
             raise ValueError(f"it is of {facts['metric']}, the table of {sweep.metric}")
@@ -108,6 +139,8 @@ def read_sweep(out: Path, table: pd.DataFrame) -> tuple[LayerSweep, tuple[int, i
 
 
 def _layer_area(facts: Mapping[str, Any]) -> LayerArea:
+    if wrong := misfit(facts, _AREA_FORM, "area"):
+        raise ValueError(wrong)
     layers = {name: tuple(facts.get(name, ())) for name in ("lowest", "tied")}
     return LayerArea(**{**facts, **layers})
 

@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from shiftlens.config import SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
@@ -17,12 +17,15 @@ from shiftlens.folders.files import (
     unfinished,
 )
 from shiftlens.folders.runs import DemoFolder, States, SweepFolder, TrainFolder
+from shiftlens.forms import misfit
 from shiftlens.settings import read_settings
-from shiftlens.store import STORE, ActivationStore
+from shiftlens.store import MANIFEST, STORE, ActivationStore
 from shiftlens.sweep import LayerSweep
 from shiftlens.token_moments import TOKENS, TokenMoments
 from shiftlens.trainer import arm_named
 
+_MODEL = {**dict.fromkeys(("architecture", "dtype", "sha256"), str), "n_layers": int}
+_TOKENS = {"truncated": int, "unknown_rate": float}
 STAGES = ("before", "after", "shifted")
 """Folders of a training, each with states and their sweep."""
 
@@ -58,7 +61,30 @@ def _settings(out: Path, config: type) -> dict[str, Any]:
     defaults = {
         field.name: field.default for field in fields(config) if field.default is not MISSING
     }
-    return {**defaults, **read_settings(out / CONFIG, config)}
+    settings = {**defaults, **read_settings(out / CONFIG, config)}
+    hints = get_type_hints(config).items()
+    kinds = {name: get_args(hint) or (hint,) for name, hint in hints}
+    form = {
+        name: tuple(kind if isinstance(kind, type) else type(kind) for kind in of_one)
+        for name, of_one in kinds.items()
+    }
+    with reading(out / CONFIG):
+        if wrong := misfit(settings, form, "config"):
+            raise ValueError(wrong)
+    return settings
+
+
+def _states(store: ActivationStore | TokenMoments, sweep: LayerSweep) -> States:
+    """A store and its sweep, where they are of one another."""
+    with reading(store.path / MANIFEST):
+        tokens = dict.fromkeys(store.languages, _TOKENS)
+        if wrong := misfit(store.manifest, {"model": _MODEL, "tokens": tokens}, "manifest"):
+            raise ValueError(wrong)
+        if store.layers[-1] != sweep.table["layer"].max():
+            raise ValueError(f"its layers are 0..{store.layers[-1]}, those of {TABLE} are not")
+        if set(store.languages) != set(sweep.table["language"]) | {sweep.dominant}:
+            raise ValueError(f"its languages are not those of {TABLE}")
+    return States(store, sweep)
 
 
 def _sweep(out: Path) -> SweepFolder:
@@ -75,7 +101,7 @@ def _sweep(out: Path) -> SweepFolder:
         out,
         settings,
         read_header(out),
-        {"sweep": States(store, sweep)},
+        {"sweep": _states(store, sweep)},
         area,
         None if projection == "none" else read_sweep_table(out / f"sweep_{projection}.csv"),
         read_table(out / "tokens.csv"),
@@ -90,7 +116,7 @@ def _training(out: Path) -> TrainFolder:
     for stage in STAGES if arm.shift else STAGES[:2]:
         table = read_sweep_table(out / stage / TABLE)
         sweep = before if stage == "before" else LayerSweep(table, None, before.dominant)
-        states[stage] = States(ActivationStore.open(out / stage / STORE), sweep)
+        states[stage] = _states(ActivationStore.open(out / stage / STORE), sweep)
     return TrainFolder(
         out,
         settings,

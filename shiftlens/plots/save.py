@@ -5,6 +5,7 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from shiftlens.config import RECORDED
 from shiftlens.errors import ShiftlensError
 from shiftlens.plots.style import shared_style
+from shiftlens.store import make_folder, write_atomic
 
 PNG_DPI = 200
 FORMATS = {
@@ -47,17 +49,20 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "sv
         The files written, one a format.
 
     Raises:
-        ShiftlensError: A format is not one of these.
+        ShiftlensError: A format is not one of these, or a file cannot be written.
     """
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ShiftlensError(
             f"figures are not written as {unknown[0]!r}; choose from {', '.join(FORMATS)}"
         )
-    stem.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(stem.parent)
     files = [stem.with_name(f"{stem.name}.{name}") for name in formats]
     with shared_style():
         for file, name in zip(files, formats, strict=True):
-            figure.savefig(file, dpi=PNG_DPI, metadata=dict.fromkeys(FORMATS[name]))
+            content = BytesIO()
+            facts = dict.fromkeys(FORMATS[name])
+            figure.savefig(content, format=name, dpi=PNG_DPI, metadata=facts)
+            write_atomic(file, content.getvalue())
     return files
 
 
@@ -77,7 +82,7 @@ def save_answer(figure: Figure, stem: Path, analysis: str, facts: Mapping[str, A
     versions = {name: version(name) for name in RECORDED}
     sidecar = {"analysis": analysis, **facts, "versions": versions}
     files = [*save_figure(figure, stem), stem.with_suffix(".json")]
-    files[-1].write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
+    write_atomic(files[-1], (json.dumps(sidecar, indent=1) + "\n").encode())
     return files
 
 
@@ -99,6 +104,6 @@ def save_html(figure: go.Figure, path: Path) -> Path:
     )
     title = html.escape(figure.layout.title.text or path.stem)
     page = page.replace("<head>", f"<head><title>{title}</title>", 1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8", newline="\n")
+    make_folder(path.parent)
+    write_atomic(path, page.encode())
     return path
