@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from shiftlens.errors import ShiftlensError
 
+LONGEST_CODE = 60
+"""Most characters that a language is looked for in."""
+
 DOMINANT = "en"
 
 _NO_SINGLE_LANGUAGE = (None, "mul", "zxx")
@@ -84,7 +87,8 @@ def _is_code(text: str) -> bool:
     import langcodes
 
     return (
-        text.replace("-", "").isalnum()
+        len(text) <= LONGEST_CODE
+        and text.replace("-", "").isalnum()
         and langcodes.tag_is_valid(text)
         and langcodes.Language.get(text).language not in _NO_SINGLE_LANGUAGE
     )
@@ -97,8 +101,8 @@ def _suggest(text: str) -> str | None:
     hyphenated = text.strip().replace("_", "-")
     if _is_code(hyphenated):
         return langcodes.standardize_tag(hyphenated)
-    if not hyphenated.isprintable():
-        return None
+    if not hyphenated.isprintable() or len(hyphenated) > LONGEST_CODE:
+        return None  # a giant text takes minutes to be likened to every name
     try:
         return langcodes.find(hyphenated).to_tag()
     except LookupError:

@@ -9,7 +9,7 @@ from shiftlens.evaluate import evaluate
 from shiftlens.harness import results_table, run_harness
 from shiftlens.languages import language_code, language_list
 from shiftlens.sft import SftRecord, load_records
-from shiftlens.train import MODEL, load_trained
+from shiftlens.train import MODEL, check_weights, load_trained
 
 
 def run_tests(
@@ -59,6 +59,8 @@ def run_tests(
     trained = Path(source) / MODEL
     place = trained if trained.is_dir() else source
     model, shift = load_trained(place, dtype=dtype, device=device)
+    if trained.is_dir() and dtype == "float32":
+        check_weights(Path(source), model)
     shift = shift if shifted else None
     if held_out is not None:
         dominant = shift.dominant if shift else held_out[0].language

@@ -29,6 +29,7 @@ STORE = "activations"
 
 MANIFEST = "manifest.json"
 SHARD = ".safetensors"
+LONGEST_NAME = 200
 RUN_LOCK = "run.lock"
 _SIGNS_OF_A_DISK = ("(os error ", "inline_container", "PytorchStreamWriter", "iostream")
 DAMAGE = (
@@ -413,8 +414,11 @@ def _wrong_manifest(manifest: dict[str, Any]) -> str:
     if not layers or layers != list(range(len(layers))):
         return "its layers are not 0..L"
     for shard in manifest["shards"]:
-        if Path(shard["file"]).name != shard["file"] or not shard["file"].endswith(SHARD):
-            return f"shard {shard['file']!r} is no name of a shard in it"
+        name = shard["file"]
+        if Path(name).name != name or not name.endswith(SHARD) or not name.isprintable():
+            return f"shard {name!r} is no name of a shard in it"
+        if len(name.encode()) > LONGEST_NAME:
+            return f"shard {name!r} has too long a name"
         if shard["language"] not in languages:
             return f"shard {shard['file']!r} is of a language that it does not have"
     return ""

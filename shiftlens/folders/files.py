@@ -1,7 +1,7 @@
 """The files of a run folder, read with a word on what to do where one is missing or damaged."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,16 +64,33 @@ def unfinished(path: Path) -> ShiftlensError:
     )
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(
+    path: Path, keys: Sequence[str] = (), numbers: Sequence[str] | None = ()
+) -> pd.DataFrame:
     """Read a table of a run, numbers to the last bit; "na" is a language and not a gap.
+
+    Args:
+        path: The file.
+        keys: Columns that it must have, and that name each row once.
+        numbers: Columns of numbers that it must have; None where all are.
 
     Raises:
         ShiftlensError: It is missing or damaged.
     """
     with reading(path):
-        return pd.read_csv(
+        table = pd.read_csv(
             path, keep_default_na=False, na_values=[""], float_precision="round_trip"
         )
+        numbers = [str(name) for name in table] if numbers is None else numbers
+        if missing := [name for name in (*keys, *numbers) if name not in table]:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        if odd := [name for name in numbers if table[name].dtype.kind not in "if"]:
+            raise ValueError(f"{odd[0]} has what is no number")
+        if keys and (
+            table.duplicated(list(keys)).any() or bool(table[list(keys)].isna().to_numpy().any())
+        ):
+            raise ValueError(f"its rows are not named by {' and '.join(keys)}")
+        return table
 
 
 def read_sweep_table(path: Path) -> pd.DataFrame:

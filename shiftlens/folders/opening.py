@@ -104,7 +104,7 @@ def _sweep(out: Path) -> SweepFolder:
         {"sweep": _states(store, sweep)},
         area,
         None if projection == "none" else read_sweep_table(out / f"sweep_{projection}.csv"),
-        read_table(out / "tokens.csv"),
+        read_table(out / "tokens.csv", ["language"], list(_TOKENS)),
     )
 
 
@@ -123,8 +123,10 @@ def _training(out: Path) -> TrainFolder:
         read_header(out),
         states,
         area,
-        read_table(out / "results.csv") if settings["test"] else None,
-        read_table(out / "log.csv") if arm.trained else None,
+        read_table(out / "results.csv", ["when", "language"], ["n", "exact_match"])
+        if settings["test"]
+        else None,
+        read_table(out / "log.csv", numbers=None) if arm.trained else None,
     )
 
 

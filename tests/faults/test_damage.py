@@ -12,6 +12,8 @@ from shiftlens.cli import main
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.export import export_run
+from shiftlens.model_tests import run_tests
 from shiftlens.shift import Shift
 from shiftlens.store import RUN_LOCK, SHARD, ActivationStore, running, writing
 from shiftlens.token_moments import collect_token_moments
@@ -153,15 +155,17 @@ def test_a_damaged_checkpoint_is_passed_over(warm, undisturbed, tmp_path, name):
     assert differing(contents(out), undisturbed["train"][0]) == []
 
 
-def test_a_damaged_model_is_not_exported(warm, tmp_path):
+def test_a_damaged_model_is_not_exported_nor_tested(warm, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(warm.home / "trained", run)
     weights = run / "model" / "model.safetensors"
     flip(weights, weights.stat().st_size - 3)
-    from shiftlens.export import export_run
-
-    with pytest.raises(ShiftlensError, match="its weights have changed since"):
-        export_run(run, tmp_path / "out", say=lambda line: None)
+    for use in (
+        lambda: export_run(run, tmp_path / "out", say=lambda line: None),
+        lambda: run_tests(str(run), str(warm.home / "sft.jsonl"), device="cpu"),
+    ):
+        with pytest.raises(ShiftlensError, match="its weights have changed since"):
+            use()
     assert not (tmp_path / "out").exists()
 
 
