@@ -24,7 +24,7 @@ class Ragged(Sequence[list[Any]]):
                 lengths.append(len(row))
                 yield from row
 
-        self.values = np.fromiter(numbers(), dtype)
+        self.values: np.ndarray = np.fromiter(numbers(), dtype)
         self.ends = np.cumsum(lengths, dtype=np.int64)
 
     @property
