@@ -62,6 +62,7 @@ LEVELS = [
         "estimate",
         "contrastive",
         "parallel",
+        "batches",
         "trainer",
         "answers",
         "evaluate",
