@@ -9,6 +9,7 @@ as it takes: the first process may sweep for hours while the others wait for it.
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import cache
@@ -64,50 +65,37 @@ def joined(device: str) -> Iterator[None]:
     Raises:
         SharedError: The device is ``map``, which is for one process.
     """
-    if launched() == 1 or _joined():
+    if launched() == 1 or _dist():
         yield
         return
     if device == "map":
         raise SharedError("device map spreads a model for one process; start without a launcher")
     import torch
-    import torch.distributed as dist
     from accelerate import PartialState
 
     PartialState(cpu=device == "cpu" or not torch.accelerator.is_available())
     exchange(None)
     yield
-    dist.destroy_process_group()
+    torch.distributed.destroy_process_group()
     _group.cache_clear()
 
 
-def _joined() -> bool:
-    """Whether this process is in a group; torch that was never imported is in none."""
-    torch = sys.modules.get("torch")
-    return torch is not None and torch.distributed.is_available() and _distributed()
-
-
-def _distributed() -> bool:
-    import torch.distributed as dist
-
-    return dist.is_initialized()
+def _dist() -> Any:
+    """``torch.distributed`` where this process is in a group; None without, or without torch."""
+    dist = getattr(sys.modules.get("torch"), "distributed", None)
+    return dist if dist and dist.is_available() and dist.is_initialized() else None
 
 
 def count() -> int:
     """How many processes there are."""
-    if not _joined():
-        return 1
-    import torch.distributed as dist
-
-    return dist.get_world_size()
+    dist = _dist()
+    return dist.get_world_size() if dist else 1
 
 
 def number() -> int:
     """Which of them this one is, from 0."""
-    if not _joined():
-        return 0
-    import torch.distributed as dist
-
-    return dist.get_rank()
+    dist = _dist()
+    return dist.get_rank() if dist else 0
 
 
 def is_first() -> bool:
@@ -118,9 +106,7 @@ def is_first() -> bool:
 @cache
 def _group() -> Any:
     """The group of what is said between the processes."""
-    import torch.distributed as dist
-
-    return dist.new_group(backend="gloo", timeout=PATIENCE)
+    return _dist().new_group(backend="gloo", timeout=PATIENCE)
 
 
 def exchange(said: T) -> list[T]:
@@ -131,11 +117,9 @@ def exchange(said: T) -> list[T]:
     """
     if count() == 1:
         return [said]
-    import torch.distributed as dist
-
     heard: list[Any] = [None] * count()
     with _lost():
-        dist.all_gather_object(heard, said, group=_group())
+        _dist().all_gather_object(heard, said, group=_group())
     return heard
 
 
@@ -169,9 +153,10 @@ def together() -> Iterator[None]:
 
 
 def _words(error: Exception | None) -> str | None:
-    """An error of the user's in its own words, any other as a fault of the program."""
+    """An error of the user's in its own words; any other is a fault, whose place is printed."""
     if error is None or isinstance(error, ShiftlensError):
         return str(error) if error else None
+    traceback.print_exception(error)
     return f"process {number() + 1} of {count()} failed ({type(error).__name__}: {error})"
 
 
@@ -191,8 +176,6 @@ def from_first(make: Callable[[], T]) -> T:
     """
     if count() == 1:
         return make()
-    import torch.distributed as dist
-
     told: list[Any] = [None, None]
     failure: Exception | None = None
     if is_first():
@@ -201,7 +184,7 @@ def from_first(make: Callable[[], T]) -> T:
         except Exception as error:
             failure, told[1] = error, _words(error)
     with _lost():
-        dist.broadcast_object_list(told, src=0, group=_group())
+        _dist().broadcast_object_list(told, src=0, group=_group())
     _raise_shared(told[1:], failure)
     return told[0]
 
@@ -222,10 +205,7 @@ def held_by_first(context: contextlib.AbstractContextManager[Any]) -> Iterator[N
 
 def summed(tensor: Any) -> Any:
     """The sum of a tensor over the processes, without gradient."""
-    tensor = tensor.detach()
+    total = tensor.detach().clone()
     if count() > 1:
-        import torch.distributed as dist
-
-        tensor = tensor.clone()
-        dist.all_reduce(tensor)
-    return tensor
+        _dist().all_reduce(total)
+    return total

@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from shiftlens import ranks
+from shiftlens.batches import collator, example, translations
 from shiftlens.config import TrainConfig
 from shiftlens.contrastive import FORMS, PairBatch, PairSampler, contrastive_loss
 from shiftlens.corpora import Corpus
@@ -22,21 +23,13 @@ from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel
 from shiftlens.parallel import gathered, own_part, shared_loss, weighted_loss, within_forward
 from shiftlens.pooling import Pooling
-from shiftlens.sft import (
-    IGNORED,
-    SftRecord,
-    encode_prompts,
-    encode_record,
-    eos_token,
-    with_template,
-)
+from shiftlens.sft import SftRecord, with_template
 from shiftlens.shift import LanguageVectors, Shift, check_area
 from shiftlens.store import file_hashes, saving, write_atomic
 from shiftlens.tokens import tokenize
 
 T = TypeVar("T")
 
-TRANSLATION_MARK = "Translation: "
 SAMPLER_FILE = "contrast.json"
 
 
@@ -158,8 +151,8 @@ class ShifConTrainer(Trainer):
         super().__init__(
             model=model.hf if adapters is None else adapters,
             args=args,
-            train_dataset=[_example(model, record, parallel.languages) for record in records],
-            data_collator=_collator(model),
+            train_dataset=[example(model, record, parallel.languages) for record in records],
+            data_collator=collator(model),
             callbacks=[*(callbacks or []), _Reestimate(self)],
         )
         model.hf.config.use_cache = caches  # the Trainer turns it off, and it would be saved so
@@ -293,7 +286,7 @@ class ShifConTrainer(Trainer):
     def _pair_loss(self, forward: Callable[..., Any], batch: PairBatch) -> Tensor:
         objective = self.objective
         if objective.arm.contrast is None:
-            inputs, share = _translations(self.language_model, batch)
+            inputs, share = translations(self.language_model, batch)
             return weighted_loss(forward(**inputs, use_cache=False).loss, share)
         part = own_part(len(batch))
         own = batch.part(part)
@@ -553,53 +546,3 @@ def _third(parallel: Corpus, dominant: str) -> str:
     if len(others) < 2:
         raise ShiftlensError("shifting to a third language takes three languages")
     return others[0]
-
-
-def _example(model: LanguageModel, record: SftRecord, languages: Sequence[str]) -> dict[str, Any]:
-    ids, labels = encode_record(model, record)
-    return {"ids": ids, "labels": labels, "language": languages.index(record.language)}
-
-
-def _labels(rows: Sequence[Sequence[int]], width: int) -> Tensor:
-    return torch.tensor([[*row, *[IGNORED] * (width - len(row))] for row in rows])
-
-
-def _collator(model: LanguageModel) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Make this process's part of a batch, and say which share of the loss is of it."""
-
-    def collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
-        own = examples[own_part(len(examples))]
-        share = _learned(own) / _learned(examples)
-        own = own or examples[:1]
-        inputs = model.pad([example["ids"] for example in own])
-        inputs["labels"] = _labels([e["labels"] for e in own], inputs["input_ids"].shape[1])
-        inputs["language"] = torch.tensor([example["language"] for example in own])
-        return {"share": share, **{key: value.cpu() for key, value in inputs.items()}}
-
-    return collate
-
-
-def _learned(examples: Sequence[dict[str, Any]]) -> int:
-    """How many tokens of the examples the loss is a mean over."""
-    return sum(label != IGNORED for example in examples for label in example["labels"][1:])
-
-
-def _translations(model: LanguageModel, batch: PairBatch) -> tuple[dict[str, Tensor], float]:
-    """This process's part of the pairs as language-model data, and its share of their loss.
-
-    A row is mark, dominant text, translation, end. The mark comes first, so that the model sees
-    from the first token that this is a translation and no question to answer. Of the texts the
-    pooled tokens, which are their own, are taken.
-    """
-    [mark] = encode_prompts(model, [TRANSLATION_MARK])
-    end = eos_token(model)
-    texts = [
-        [token for token, keep in zip(ids, pooled, strict=True) if keep]
-        for ids, pooled in zip(batch.ids, batch.pooled, strict=True)
-    ]
-    n = len(batch)
-    rows = [[*mark, *texts[i], *texts[n + i], end][: model.max_positions] for i in range(n)]
-    own = rows[own_part(n)]
-    inputs = model.pad(own)
-    inputs["labels"] = _labels(own, inputs["input_ids"].shape[1]).to(model.device)
-    return inputs, sum(len(row) - 1 for row in own) / sum(len(row) - 1 for row in rows)

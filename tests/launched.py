@@ -35,7 +35,7 @@ def start(count, *command):
     ]
 
 
-def finish(processes, timeout=300):
+def finish(processes, timeout=600):
     """Exit code, stdout and stderr of each."""
     try:
         said = [process.communicate(timeout=timeout) for process in processes]

@@ -66,6 +66,7 @@ LEVELS = [
         "estimate",
         "contrastive",
         "parallel",
+        "batches",
         "trainer",
         "answers",
         "evaluate",
