@@ -46,7 +46,7 @@ def tab(page, browser):
     tab.on("dialog", lambda dialog: complaints.append(dialog.message))
     tab.on("request", lambda r: strangers.append(r.url) if not own(r.url, home) else None)
     tab.home = home
-    tab.set_default_timeout(30_000)
+    tab.set_default_timeout(90_000)
     yield tab
     hacked = tab.evaluate("window.hacked")
     context.close()
