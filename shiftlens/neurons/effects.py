@@ -25,7 +25,7 @@ RANDOM, MATCHED = "random", "as active"
 
 Row = dict[str, str | float]
 
-_CLAIM = "language neurons more_than difference low high over n holds".split()
+_CLAIM = ["language", "neurons", "more_than", "difference", "low", "high", "over", "n", "holds"]
 
 
 @dataclass(frozen=True)
