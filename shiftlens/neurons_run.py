@@ -76,9 +76,10 @@ def run_neurons(config: NeuronsConfig, say: Callable[[str], None] = print) -> Ne
         batch_tokens=config.batch_tokens,
         max_length=config.max_length,
     )
-    files = [_write(out / "neurons", found.table())]
+    neurons = found.table()
+    files = [_write(out / "neurons", neurons)]
     files += save_figure(neurons_figure(found), out / "neurons")
-    say(_counts(found))
+    say(_counts(found, neurons))
     effects = None
     if held_out is not None:
         effects = _measure(config, model, found, held_out)
@@ -215,11 +216,15 @@ def _plan(config: NeuronsConfig, finding: Corpus, held_out: Corpus | None) -> st
     return f"{line}, then {passes} passes over {len(held_out)} held-out texts of each"
 
 
-def _counts(found: NeuronsFound) -> str:
-    kept, neurons = int(found.own.any(axis=-1).sum()), found.own[..., 0].size
+def _counts(found: NeuronsFound, table: pd.DataFrame) -> str:
     counts = found.counts.sum(axis=0)
     each = ", ".join(f"{code} {n}" for code, n in zip(found.languages, counts, strict=True))
-    return f"{kept:,} of {neurons:,} neurons are of a language or more: {each}"
+    line = f"{len(table):,} of {found.own[..., 0].size:,} neurons are of a language or more: {each}"
+    if table.empty:
+        return line
+    low, high = table["entropy"].min(), table["entropy"].max()
+    most = f"one as active in all {len(counts)} languages has {np.log(len(counts)):.2f}"
+    return f"{line}\ntheir entropies are {low:.2f} to {high:.2f} nats; {most}"
 
 
 def _write(stem: Path, table: pd.DataFrame) -> Path:

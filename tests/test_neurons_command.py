@@ -30,6 +30,9 @@ def test_the_folder_holds_tables_figures_and_the_settings_that_repeat_it(done, t
         assert (tmp_path / "again" / name).read_bytes() == (done / name).read_bytes(), name
     said = capsys.readouterr().out
     assert "3 languages from 40 sentences of each, then 7 passes over 40 held-out" in said
+    entropies = pd.read_csv(done / "neurons.csv")["entropy"]
+    assert f"entropies are {entropies.min():.2f} to {entropies.max():.2f} nats; one as" in said
+    assert "in all 3 languages has 1.10" in said
     claims = pd.read_csv(done / "claims.csv")
     own = claims[claims["more_than"] == "itself"]
     holding = own["language"][own["holds"]].tolist()
