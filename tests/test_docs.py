@@ -139,7 +139,8 @@ def test_a_link_or_image_leads_somewhere(page):
 
 
 @pytest.mark.parametrize(
-    "module", ["shiftlens", "shiftlens.geometry", "shiftlens.plots", "shiftlens.patching"]
+    "module",
+    ["shiftlens", "shiftlens.geometry", "shiftlens.plots", "shiftlens.patching", "shiftlens.lens"],
 )
 def test_every_public_name_is_in_the_reference(module):
     pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs/api").glob("*.md")]
