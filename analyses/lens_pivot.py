@@ -62,7 +62,7 @@ options.add_argument("--results", type=Path, default=KEPT, help="the stored tabl
 
 # %% Reading one model
 def questions() -> sl.Corpus:
-    """The held-out questions, item by item in every language."""
+    """The held-out questions."""
     prompts = pd.Series({(r.language, r.id): r.prompt for r in load_records(HELD_OUT)})
     return sl.Corpus.from_texts(prompts.groupby(level=0, sort=False).agg(list).to_dict())
 
@@ -127,8 +127,8 @@ if __name__ == "__main__":
     table = pd.read_csv(settings.results)
     facts = json.loads(settings.results.with_suffix(".json").read_text())
     a, b = parse_area(facts["area"])
-    others = table[table["language"] != DOMINANT]
-    others = others.assign(**{name: others[name] == DOMINANT for name in ("pivot", "answer_pivot")})
+    others = table[table["language"] != DOMINANT].copy()
+    others[["pivot", "answer_pivot"]] = others[["pivot", "answer_pivot"]] == DOMINANT
     means = others.groupby(KEYS, sort=False)[list(MEASURES)].mean().rename(columns=MEASURES)
     lines = means.reset_index().melt(KEYS, var_name="metric")
     between = lines[lines["layer"].between(a, b - 1)]
@@ -143,9 +143,8 @@ if __name__ == "__main__":
         for (one, less), (m, g) in product(PAIRS.items(), wide.groupby(level="metric", sort=False))
     )
     print(f"layers {a} to {b - 1}, other languages than {DOMINANT}, 95% t-interval over seeds")
-    for each in (result, paired):
-        print(each.round(3).to_string(index=False))
+    print(result.round(3).to_string(index=False), paired.round(3).to_string(index=False), sep="\n")
     facts |= {"layers": f"{a} to {b - 1}", "result": result.round(4).to_dict("records"),
               "differences": paired.round(4).to_dict("records")}  # fmt: skip
-    nothing = {"reference": float("nan"), "floor": float("nan")}
-    answer(options, settings, arms_by_layer(lines.assign(**nothing), (a, b)), facts)
+    lines = lines.assign(reference=float("nan"), floor=float("nan"))
+    answer(options, settings, arms_by_layer(lines, (a, b)), facts)

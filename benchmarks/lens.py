@@ -27,11 +27,11 @@ from shiftlens.lens import TokenLanguages, language_lens, lens_memory
 from shiftlens.models import LanguageModel, load_model
 
 SIZES = {
-    "small": (4, 512, 32_000, 50),
-    "more layers": (16, 512, 32_000, 50),
-    "more sentences": (4, 512, 32_000, 200),
-    "larger vocabulary": (4, 512, 128_256, 50),
-    "largest": (4, 1536, 128_256, 50),
+    "small": (2, 512, 32_000, 34),
+    "more layers": (8, 512, 32_000, 34),
+    "more sentences": (2, 512, 32_000, 136),
+    "larger vocabulary": (2, 512, 128_256, 34),
+    "largest": (2, 1536, 128_256, 34),
 }
 """Layers, width, vocabulary and sentences in each of two languages."""
 WORDS = 30

@@ -203,8 +203,8 @@ def _hold_inputs(file: Path, inputs: dict[str, Any]) -> None:
         for name, value in inputs.items():
             if kept[name] != value and not (name == "records" and kept[name] is None):
                 raise ShiftlensError(
-                    f"{file.parent} holds a lens with another {name}; give the same settings to go "
-                    "on with it, or another folder"
+                    f"{file.parent} holds a lens that differs in {name}; give the same settings to "
+                    "go on with it, or another folder"
                 )
     write_atomic(file, (json.dumps(inputs, indent=1) + "\n").encode())
 

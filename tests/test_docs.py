@@ -201,7 +201,7 @@ def test_a_link_or_image_leads_somewhere(page):
 
 @pytest.mark.parametrize(
     "module",
-    [f"shiftlens{room}" for room in ("", ".geometry", ".plots", ".patching", ".neurons")],
+    [f"shiftlens{room}" for room in ("", ".geometry", ".plots", ".patching", ".lens", ".neurons")],
 )
 def test_every_public_name_is_in_the_reference(module):
     pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs/api").glob("*.md")]

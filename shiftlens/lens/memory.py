@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
+from shiftlens.errors import ShiftlensError
 from shiftlens.lens.head import refuse_encoder
 from shiftlens.lens.reading import CHUNK_BYTES, COPIES
 from shiftlens.models import DTYPES
@@ -62,9 +63,11 @@ def lens_memory(
         The plan.
 
     Raises:
-        ShiftlensError: The configuration is not of a causal language model.
+        ShiftlensError: The configuration is not of a causal language model, or the dtype is none.
     """
     refuse_encoder(config)
+    if dtype not in DTYPES:
+        raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
     weights = sum(tensor.nbytes for tensor in model.parameters())
