@@ -20,6 +20,7 @@ from shiftlens.commands.making import (
     verify,
 )
 from shiftlens.commands.models import EvalConfig, ExportConfig, evaluate, export
+from shiftlens.commands.planning import RepeatConfig, plan, repeat
 from shiftlens.commands.reading import (
     CompareConfig,
     PlotConfig,
@@ -31,6 +32,7 @@ from shiftlens.commands.reading import (
 from shiftlens.commands.steer import steer
 from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.plan_config import PlanConfig
 from shiftlens.settings import with_settings_files
 from shiftlens.steering_config import SteerConfig
 
@@ -48,6 +50,7 @@ examples:
 
 COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "demo": (DemoConfig, demo),
+    "plan": (PlanConfig, plan),
     "sweep": (SweepConfig, sweep),
     "train": (TrainConfig, train),
     "plot": (PlotConfig, plot),
@@ -59,6 +62,7 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "serve": (ServeConfig, serve),
     "check": (CheckConfig, check),
     "verify": (VerifyConfig, verify),
+    "repeat": (RepeatConfig, repeat),
     "metrics": (None, metrics),
 }
 RESUMABLE = ("demo", "sweep", "train")

@@ -174,21 +174,13 @@ def load_model(
             raise ShiftlensError("a model in memory needs its tokenizer: load_model(hf, tokenizer)")
         return LanguageModel(source.eval(), tokenizer, type(source).__name__)
     name = str(source)
-    path = str(demo_model_path()) if name == "demo" else transformer_folder(name)
-    if dtype not in DTYPES:
-        raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
-    place = _device(device)
+    path = model_path(name)
+    check_dtype(dtype)
+    place = find_device(device)
+    config = read_config(name)
     with _hub_errors(path):
-        config = AutoConfig.from_pretrained(path)
-        if config.is_encoder_decoder:
-            raise ShiftlensError(
-                f"model {name!r} is an encoder-decoder ({config.model_type}); "
-                "shiftlens reads decoders and encoders with one stack of blocks"
-            )
-        masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-        factory = AutoModelForMaskedLM if masked else AutoModelForCausalLM
         with _quiet_loading():
-            loaded: Any = factory.from_pretrained(
+            loaded: Any = model_class(config).from_pretrained(
                 path, dtype=DTYPES[dtype], output_loading_info=True
             )
         hf, report = loaded
@@ -198,6 +190,48 @@ def load_model(
             if not tokenizer.vocab_size:
                 raise ShiftlensError(f"model {name!r} comes without the files of its tokenizer")
     return LanguageModel(hf.eval().to(place), tokenizer, name)
+
+
+def model_path(name: str) -> str:
+    """Where the files of a model lie, or its hub id."""
+    return str(demo_model_path()) if name == "demo" else transformer_folder(name)
+
+
+def check_dtype(dtype: str) -> None:
+    """Refuse a number type that there is not.
+
+    Raises:
+        ShiftlensError: It is unknown.
+    """
+    if dtype not in DTYPES:
+        raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
+
+
+def read_config(name: str) -> transformers.PreTrainedConfig:
+    """Read a model's configuration, and nothing of its weights.
+
+    Args:
+        name: A local directory, a hub id, ``demo``, or a ``config.json`` alone.
+
+    Raises:
+        ShiftlensError: There is none, it is damaged or of an unknown kind, or the model is an
+            encoder-decoder.
+    """
+    path = model_path(name)
+    with _hub_errors(path):
+        config = AutoConfig.from_pretrained(path)
+        if config.is_encoder_decoder:
+            raise ShiftlensError(
+                f"model {name!r} is an encoder-decoder ({config.model_type}); "
+                "shiftlens reads decoders and encoders with one stack of blocks"
+            )
+    return config
+
+
+def model_class(config: transformers.PreTrainedConfig) -> Any:
+    """What loads or makes the model of a configuration: with the head of a masked or causal one."""
+    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return AutoModelForMaskedLM if masked else AutoModelForCausalLM
 
 
 def _refuse_random_weights(
@@ -210,7 +244,12 @@ def _refuse_random_weights(
         raise ShiftlensError(f"model {name!r} lacks weights: {lacking[0]}{more}")
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of a name; ``auto`` for an accelerator where there is one.
+
+    Raises:
+        ShiftlensError: It cannot be used.
+    """
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator or torch.device("cpu")
@@ -226,7 +265,7 @@ def _device(name: str) -> torch.device:
 def _hub_errors(name: str) -> Iterator[None]:
     """Turn a loading failure into one line."""
     path = Path(name)
-    if not path.is_dir() and (path.is_absolute() or name.startswith((".", "~"))):
+    if not path.exists() and (path.is_absolute() or name.startswith((".", "~"))):
         raise ShiftlensError(f"model directory {name!r} does not exist")
     if path.is_dir() and not (path / "config.json").is_file():
         raise ShiftlensError(f"{name!r} holds no config.json: not a Hugging Face model directory")

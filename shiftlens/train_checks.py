@@ -58,9 +58,22 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
                 f"{out} holds a training with {name} {begun[name]!r}, not {value!r}; give the "
                 "same settings to go on with it, or another folder"
             )
-    for name, sha256 in json.loads((out / INPUTS).read_text(encoding="utf-8")).items():
+    for name, sha256 in read_inputs(out).items():
         if inputs[name] != sha256:
             raise ShiftlensError(
                 f"{out} holds a training with another {name}: {getattr(config, name)} has changed "
                 "since; give another folder"
             )
+
+
+def read_inputs(out: Path) -> dict[str, str]:
+    """Hashes of the model and data that a training was begun with, by setting.
+
+    Raises:
+        ShiftlensError: They are missing or damaged.
+    """
+    try:
+        read: dict[str, str] = json.loads((out / INPUTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ShiftlensError(f"{out / INPUTS} is missing or damaged ({error})") from error
+    return read

@@ -22,6 +22,7 @@ LEVELS = [
         "effects",
         "hub",
         "steering_config",
+        "plan_config",
         "numerals",
     },
     {
@@ -34,6 +35,7 @@ LEVELS = [
         "states",
         "store",
         "tokens",
+        "weightless",
         "sft",
         "chats",
         "generation",
@@ -66,6 +68,7 @@ LEVELS = [
         "harness",
         "text_scores",
         "text_loss",
+        "forecast",
     },
     {
         "export",
@@ -79,6 +82,8 @@ LEVELS = [
         "runs",
         "train",
         "train_checks",
+        "repeat",
+        "repeated_files",
         "folders",
         "reports",
     },
