@@ -171,7 +171,7 @@ def _forecast(
         work = forecast_planned(model, plan, config.states == "tokens")
         lines.append(
             f"takes    {work.collection.flops:.1e} FLOPs in the model and "
-            f"{size(max(work.collection.peak, work.sweep.memory))} of memory"
+            f"{size(max(work.collection.peak, work.sweep.memory))} of memory beside the libraries"
         )
     if dropped:
         lines.insert(2, f"dropped  sentences that some language lacks ({dropped})")
