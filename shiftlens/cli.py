@@ -25,6 +25,7 @@ from shiftlens.commands.making import (
 )
 from shiftlens.commands.models import EvalConfig, ExportConfig, evaluate, export
 from shiftlens.commands.neurons import neurons
+from shiftlens.commands.planning import RepeatConfig, plan, repeat
 from shiftlens.commands.reading import (
     CompareConfig,
     PlotConfig,
@@ -38,6 +39,7 @@ from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError, without_secrets
 from shiftlens.lens_config import LensConfig
 from shiftlens.neurons_config import NeuronsConfig
+from shiftlens.plan_config import PlanConfig
 from shiftlens.settings import with_settings_files
 from shiftlens.steering_config import SteerConfig
 
@@ -55,6 +57,7 @@ examples:
 
 COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "demo": (DemoConfig, demo),
+    "plan": (PlanConfig, plan),
     "collect": (SweepConfig, collect),
     "sweep": (SweepConfig, sweep),
     "train": (TrainConfig, train),
@@ -69,6 +72,7 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "serve": (ServeConfig, serve),
     "check": (CheckConfig, check),
     "verify": (VerifyConfig, verify),
+    "repeat": (RepeatConfig, repeat),
     "metrics": (None, metrics),
 }
 RESUMABLE = ("demo", "collect", "sweep", "train", "lens")

@@ -20,7 +20,7 @@ from shiftlens.lens.languages import LanguageLens, language_tables
 from shiftlens.lens.memory import LensMemory, lens_memory
 from shiftlens.lens.token_languages import TokenLanguages
 from shiftlens.lens_config import LensConfig
-from shiftlens.models import LanguageModel, load_config
+from shiftlens.models import LanguageModel, read_config
 from shiftlens.plan import shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
 from shiftlens.plots.save import save_figure
@@ -78,7 +78,7 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
     trained = Path(config.model) / MODEL
     place = str(trained if trained.is_dir() else config.model)
     sizes = (config.batch_tokens, config.max_length, len(corpus.languages))
-    memory = lens_memory(load_config(place), config.dtype, *sizes)
+    memory = lens_memory(read_config(str(place)), config.dtype, *sizes)
     say(_forecast(config, corpus, records, memory))
     model, shift = load_trained(place, dtype=config.dtype, device=config.device)
     check_decoder(model)

@@ -185,16 +185,13 @@ def load_model(
             raise ShiftlensError("a model in memory needs its tokenizer: load_model(hf, tokenizer)")
         return LanguageModel(source.eval(), tokenizer, type(source).__name__)
     name = str(source)
-    path = _model_path(name)
-    if dtype not in DTYPES:
-        raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
-    place = None if device == "map" else _device(device)
-    config = load_config(name)
+    path = model_path(name)
+    check_dtype(dtype)
+    place = None if device == "map" else find_device(device)
+    config = read_config(name)
     with _hub_errors(path):
-        masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-        factory = AutoModelForMaskedLM if masked else AutoModelForCausalLM
         with _quiet_loading():
-            loaded: Any = factory.from_pretrained(
+            loaded: Any = model_class(config).from_pretrained(
                 path,
                 dtype=DTYPES[dtype],
                 output_loading_info=True,
@@ -210,28 +207,46 @@ def load_model(
     return LanguageModel(hf if place is None else hf.to(place), tokenizer, name)
 
 
-def load_config(source: str | Path) -> transformers.PreTrainedConfig:
-    """Read the configuration of a model, and none of its weights.
+def model_path(name: str) -> str:
+    """Where the files of a model lie, or its hub id."""
+    return str(demo_model_path()) if name == "demo" else transformer_folder(name)
 
-    Args:
-        source: A local directory, a hub id, or ``demo``.
+
+def check_dtype(dtype: str) -> None:
+    """Refuse a number type that there is not.
 
     Raises:
-        ShiftlensError: No such model, an encoder-decoder, or one that needs remote code.
+        ShiftlensError: It is unknown.
     """
-    path = _model_path(str(source))
+    if dtype not in DTYPES:
+        raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
+
+
+def read_config(name: str) -> transformers.PreTrainedConfig:
+    """Read a model's configuration, and nothing of its weights.
+
+    Args:
+        name: A local directory, a hub id, ``demo``, or a ``config.json`` alone.
+
+    Raises:
+        ShiftlensError: There is none, it is damaged or of an unknown kind, or the model is an
+            encoder-decoder.
+    """
+    path = model_path(name)
     with _hub_errors(path):
         config = AutoConfig.from_pretrained(path)
         if config.is_encoder_decoder:
             raise ShiftlensError(
-                f"model {str(source)!r} is an encoder-decoder ({config.model_type}); "
+                f"model {name!r} is an encoder-decoder ({config.model_type}); "
                 "shiftlens reads decoders and encoders with one stack of blocks"
             )
     return config
 
 
-def _model_path(name: str) -> str:
-    return str(demo_model_path()) if name == "demo" else transformer_folder(name)
+def model_class(config: transformers.PreTrainedConfig) -> Any:
+    """What loads or makes the model of a configuration: with the head of a masked or causal one."""
+    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return AutoModelForMaskedLM if masked else AutoModelForCausalLM
 
 
 def _refuse_random_weights(
@@ -244,7 +259,12 @@ def _refuse_random_weights(
         raise ShiftlensError(f"model {name!r} lacks weights: {lacking[0]}{more}")
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of a name; ``auto`` for an accelerator where there is one.
+
+    Raises:
+        ShiftlensError: It cannot be used.
+    """
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator or torch.device("cpu")
@@ -260,7 +280,7 @@ def _device(name: str) -> torch.device:
 def _hub_errors(name: str) -> Iterator[None]:
     """Turn a loading failure into one line."""
     path = Path(name)
-    if not path.is_dir() and (path.is_absolute() or name.startswith((".", "~"))):
+    if not path.exists() and (path.is_absolute() or name.startswith((".", "~"))):
         raise ShiftlensError(f"model directory {name!r} does not exist")
     if path.is_dir() and not (path / "config.json").is_file():
         raise ShiftlensError(f"{name!r} holds no config.json: not a Hugging Face model directory")

@@ -38,12 +38,28 @@ class CollectionPlan:
     def disk_bytes(self) -> int:
         """Size of the states on disk."""
         sentences = sum(map(len, self.rows.values()))
-        return sentences * len(self.manifest["layers"]) * self.manifest["model"]["d_model"] * 4
+        layers, width = len(self.manifest["layers"]), self.manifest["model"]["d_model"]
+        return state_bytes(sentences, layers, width)
 
     def shard_tokens(self, file: str) -> int:
         """Tokens of a shard's sentences."""
         lengths = self.tokens[shard_language(file)].ids.lengths
         return int(lengths[self.rows[file]].sum())
+
+
+def state_bytes(sentences: int, layers: int, d_model: int) -> int:
+    """Size of sentence vectors of all layers, float32."""
+    return sentences * layers * d_model * 4
+
+
+def moment_bytes(halves: int, layers: int, d_model: int) -> int:
+    """Size of token moments of all layers, float64: mean, scatter, cubic and two numbers."""
+    return halves * layers * (d_model**2 + 2 * d_model + 2) * 8
+
+
+def rows_of_a_shard(row_bytes: int) -> int:
+    """Sentences in a shard, of so many bytes each."""
+    return max(1, min(SHARD_ROWS, SHARD_BYTES // row_bytes))
 
 
 def plan_collection(
@@ -84,8 +100,8 @@ def plan_collection(
         _check_shift(shift, model, corpus)
     pooling = pooling or Pooling()
     tokens = tokenize(model, corpus, pooling, max_length)
-    row_bytes = (model.n_layers + 1) * model.d_model * 4
-    rows = _shard_plan(tokens, shard_rows or max(1, min(SHARD_ROWS, SHARD_BYTES // row_bytes)))
+    row_bytes = state_bytes(1, model.n_layers + 1, model.d_model)
+    rows = _shard_plan(tokens, shard_rows or rows_of_a_shard(row_bytes))
     manifest = {
         "model": _model_facts(model),
         "corpus": {

@@ -1,5 +1,6 @@
 """A sweep from end to end, and the run folder it leaves."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.drawing.files import distance_drawing, spelled_range
 from shiftlens.errors import ShiftlensError
+from shiftlens.forecast.table import size
+from shiftlens.forecast.whole import forecast_planned
 from shiftlens.geometry import METRICS, PROJECTIONS
 from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
@@ -97,7 +100,7 @@ def run_collect(
 def _planned(config: SweepConfig) -> tuple[Corpus, LanguageModel, CollectionPlan]:
     """Look at everything that the user gave, and lay out what to collect; nothing is written."""
     with ranks.together():
-        corpus, model = _load(config)
+        corpus, model = load_inputs(config)
         plan = plan_collection(
             model,
             corpus,
@@ -174,8 +177,12 @@ def _remove_projected(out: Path) -> None:
             file.unlink()
 
 
-def _load(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
-    """Look at everything that the user gave, cheapest first."""
+def load_inputs(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
+    """Look at everything that the user gave, cheapest first.
+
+    Raises:
+        ShiftlensError: Something in the settings, model or corpus is not usable.
+    """
     languages = None if config.languages is None else language_list(config.languages)
     config.dominant = language_code(config.dominant)
     corpus = load_corpus(config.corpus, languages, keep_intersection=config.keep_intersection)
@@ -216,6 +223,12 @@ def _forecast(
         f"{', '.join(corpus.languages)}; dominant {config.dominant}",
         f"writes   {config.out}: {plan.disk_bytes / 1e6:.1f} MB of {what}",
     ]
+    with contextlib.suppress(ShiftlensError):  # of a model that cannot run without its weights
+        work = forecast_planned(model, plan, config.states == "tokens")
+        lines.append(
+            f"takes    {work.collection.flops:.1e} FLOPs in the model and "
+            f"{size(max(work.collection.peak, work.sweep.memory))} of memory beside the libraries"
+        )
     if dropped:
         lines.insert(2, f"dropped  sentences that some language lacks ({dropped})")
     return "\n".join(lines)

@@ -25,7 +25,7 @@ from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import Moments
 from shiftlens.models import LanguageModel
-from shiftlens.plan import CollectionPlan, plan_collection, shard_language
+from shiftlens.plan import CollectionPlan, moment_bytes, plan_collection, shard_language
 from shiftlens.store import ShardStore, layer_key, writing
 from shiftlens.tokens import TokenizedLanguage
 
@@ -75,8 +75,8 @@ class TokenPlan(CollectionPlan):
     @property
     def disk_bytes(self) -> int:
         """Size of the moments on disk."""
-        width = self.manifest["model"]["d_model"]
-        return len(self.rows) * len(self.manifest["layers"]) * (width**2 + 2 * width + 2) * 8
+        layers, width = len(self.manifest["layers"]), self.manifest["model"]["d_model"]
+        return moment_bytes(len(self.rows), layers, width)
 
 
 class TokenMoments(ShardStore):

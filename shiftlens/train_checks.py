@@ -61,16 +61,26 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
                 f"{out} holds a training with {name} {begun.get(name)!r}, not {value!r}; give the "
                 "same settings to go on with it, or another folder"
             )
-    try:
-        read = json.loads((out / INPUTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ShiftlensError(
-            f"{out / INPUTS} cannot be read ({error}); it says what the training was begun with, "
-            "so give another folder"
-        ) from error
+    begun_with = read_inputs(out)
     for name, sha256 in inputs.items():
-        if not isinstance(read, dict) or read.get(name) != sha256:
+        if begun_with.get(name) != sha256:
             raise ShiftlensError(
                 f"{out} holds a training with another {name}: {getattr(config, name)} has changed "
                 "since; give another folder"
             )
+
+
+def read_inputs(out: Path) -> dict[str, str]:
+    """Hashes of the model and data that a training was begun with, by setting.
+
+    Raises:
+        ShiftlensError: They are missing or damaged.
+    """
+    try:
+        read: dict[str, str] = dict(json.loads((out / INPUTS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ShiftlensError(
+            f"{out / INPUTS} cannot be read ({error}); it says what the training was begun with, "
+            "so give another folder"
+        ) from error
+    return read

@@ -27,6 +27,7 @@ LEVELS = [
         "ragged",
         "neurons_config",
         "lens_config",
+        "plan_config",
         "numerals",
     },
     {
@@ -39,6 +40,7 @@ LEVELS = [
         "states",
         "store",
         "tokens",
+        "weightless",
         "sft",
         "chats",
         "generation",
@@ -73,6 +75,7 @@ LEVELS = [
         "experiment",
         "harness",
         "text_scores",
+        "forecast",
     },
     {
         "export",
@@ -88,6 +91,8 @@ LEVELS = [
         "runs",
         "train",
         "train_checks",
+        "repeat",
+        "repeated_files",
         "folders",
         "reports",
     },

@@ -1,0 +1,69 @@
+"""What measuring the distances of collected states takes: float64, on the CPU."""
+
+from dataclasses import dataclass
+
+from shiftlens.forecast.shape import ModelShape, Texts
+
+NUMBER = 8
+"""Bytes of a float64."""
+
+
+@dataclass(frozen=True)
+class SweepForecast:
+    """What a sweep takes.
+
+    Attributes:
+        memory: Bytes at most alive; one layer is in memory at a time.
+        flops: Of the decompositions, by their leading terms.
+    """
+
+    memory: int
+    flops: float
+
+
+def forecast_sweep(
+    shape: ModelShape, texts: Texts, *, groups: int = 0, moments: bool = False
+) -> SweepForecast:
+    r"""Forecast the sweep of the affine-invariant distance; other measures take less.
+
+    With n sentences in a half, width d, m = min(n, d) and k = min(2 m, d), a half takes a thin
+    singular value decomposition and a pair of halves an eigenproblem in their joint span,
+
+    .. math:: 6 \max(n, d) \, m^2 + 20 m^3 \quad\text{and}\quad
+              6 d m^2 + 2 k^2 m + \tfrac43 k^3
+
+    FLOPs (of n > d states the triangular factor, 2 n d^2, is decomposed, and of token moments the
+    d x d covariance). All of it is done for both halves of every language, at every layer, and
+    once more without each group of the jackknife.
+
+    Args:
+        shape: The model's.
+        texts: The texts.
+        groups: Groups of the jackknife.
+        moments: Whether token moments are swept, not sentence vectors.
+
+    Returns:
+        The forecast.
+
+    Source:
+        Golub & Van Loan, "Matrix Computations", 4th ed. 2013, section 8.6, for the decompositions.
+    """
+    d = shape.d_model
+    n = d if moments else max(2, texts.sentences // 2)
+    m, k = min(n, d), min(2 * min(n, d), d)
+    triangle = 2 * n * d**2 if n > d else 0
+    factor = triangle + 6 * (d if n > d else max(n, d)) * m**2 + 20 * m**3
+    pair = 6 * d * m**2 + 2 * k**2 * m + 4 / 3 * k**3
+    halves = 2 * texts.languages * (shape.n_layers + 1) * (groups + 1)
+    return SweepForecast(_memory(n, d, groups), halves * (factor + pair))
+
+
+def _memory(n: int, d: int, groups: int) -> int:
+    """The dominant language's halves of every cut, one other language's, and what is at work."""
+    m, k = min(n, d), min(2 * min(n, d), d)
+    sample = 2 * (d * m + n * d)
+    kept = sample * (groups + (3 if groups else 2))
+    complement = 2 * d * d if m < d <= 2 * m else 0
+    fitting = 3 * n * d + d * m + n * m
+    pairing = 3 * d * m + 3 * k * m + 2 * k * k
+    return NUMBER * (kept + complement + 2 * n * d + max(fitting, pairing))
