@@ -15,6 +15,11 @@ from shiftlens.models import LanguageModel, _adapter, residual_hooks
 AGREES = 0.02
 """Largest difference allowed, as a share of the logits' spread; bfloat16 is within 0.01."""
 
+PROBE = (5, 6, 7, 8)
+"""Tokens of the text on which a head is held against the model's own logits."""
+CHECK_COPIES = 12
+"""How many float32 numbers that takes for each of its logits."""
+
 
 @dataclass(frozen=True)
 class LensHead:
@@ -69,7 +74,7 @@ class LensHead:
     def _hold_against(self, model: LanguageModel) -> None:
         """Read the stream at the last layer of a short text of arbitrary tokens."""
         vocabulary = model.hf.get_output_embeddings().weight.shape[0]
-        inputs = model.pad([[token % vocabulary for token in (5, 6, 7, 8)]])
+        inputs = model.pad([[token % vocabulary for token in PROBE]])
         seen: dict[int, Tensor] = {}
         last = model.n_layers
         with torch.no_grad(), residual_hooks(model, seen.__setitem__, [last]):

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from shiftlens.errors import ShiftlensError
-from shiftlens.lens.head import refuse_encoder
+from shiftlens.lens.head import CHECK_COPIES, PROBE, refuse_encoder
 from shiftlens.lens.reading import CHUNK_BYTES, COPIES
 from shiftlens.models import DTYPES
 
@@ -18,8 +18,8 @@ class LensMemory:
     Attributes:
         weights: The model's.
         forward: The widest block at work on a batch, and its attention's scores.
-        logits: Those of the positions that are read at once, and what is made of them; and which
-            token is of which language.
+        logits: Those of the positions that are read at once, and what is made of them; which
+            token is of which language; and what the check of the head takes.
     """
 
     weights: int
@@ -80,5 +80,6 @@ def lens_memory(
     vocabulary = model.get_output_embeddings().weight.shape[0]
     chunk = min(batch_tokens, max(1, CHUNK_BYTES // (4 * COPIES * vocabulary)))
     logits = chunk * vocabulary * (4 * COPIES + (size if size < 4 else 0))
-    groups = vocabulary * (languages + 2) * (8 + 4)
-    return LensMemory(weights, block + scores, logits + groups)
+    groups = vocabulary * (languages + 2) * 4
+    checked = len(PROBE) * vocabulary * 4 * CHECK_COPIES
+    return LensMemory(weights, block + scores, logits + groups + checked)

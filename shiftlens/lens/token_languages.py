@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
@@ -107,7 +106,8 @@ class TokenLanguages:
     @cached_property
     def _indicator(self) -> Tensor:
         """1 where a token is in a group, ``(vocabulary, languages + 2)``."""
-        return one_hot(self.group, len(self.groups)).float()
+        empty = torch.zeros(len(self.group), len(self.groups))
+        return empty.scatter_(1, self.group[:, None], 1.0)
 
 
 def _counts(model: LanguageModel, corpus: Corpus) -> np.ndarray:
