@@ -157,6 +157,7 @@ def _prepared(config: TrainConfig) -> _Task:
     inputs = {"model": model.sha256, "parallel": parallel.sha256, "sft": records_sha256(records)}
     check_same(config, inputs)
     area = _asked_area(config, model.n_layers)
+    transformers.set_seed(config.seed)
     adapters = _adapters(model, config)
     out = Path(config.out)
     trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out, adapters)
