@@ -50,8 +50,8 @@ def sweep_into(
     path = make_folder(folder) / STORE
     store = collect_states(model, parallel, path, pooling=pooling, shift=shift)
     sweep = ranks.from_first(lambda: sweep_layers(store, config.dominant))
-    if ranks.is_first():
-        write_atomic(folder / "sweep.csv", sweep.table.to_csv(index=False).encode())
+    table = sweep.table.to_csv(index=False).encode()
+    ranks.from_first(lambda: write_atomic(folder / "sweep.csv", table))
     return sweep
 
 

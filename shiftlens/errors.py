@@ -2,7 +2,7 @@
 
 import re
 
-_SECRET = re.compile(r"hf_[A-Za-z0-9]{8,}|(?<=://)[^/@\s]+(?=@)")
+_SECRET = re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,}|(?<=://)[^/@\s]+(?=@)")
 LONGEST = 2_000
 """Most characters of a message; of a longer one the middle is left out."""
 

@@ -25,6 +25,10 @@ NUMBERS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """What launchers call the number of processes, and that of this one."""
 
 
+_SIGNS_OF_A_LOSS = ("gloo", "NCCL", "Connection", "Broken pipe", "store")
+"""What torch.distributed says of a process that is gone."""
+
+
 class SharedError(ShiftlensError):
     """An error that every process has, so that one of them is enough to say it."""
 
@@ -36,11 +40,12 @@ def launched() -> int:
 
 def silent() -> bool:
     """Whether this is a launched process other than the first, which alone speaks to the user."""
-    return _stated(NUMBERS, 0) > 0
+    return launched() > 1 and _stated(NUMBERS, 0) > 0
 
 
 def _stated(names: tuple[str, ...], default: int) -> int:
-    return next((int(os.environ[name]) for name in names if name in os.environ), default)
+    numbers = (os.environ.get(name, "") for name in names)
+    return next((int(number) for number in numbers if number.isdecimal()), default)
 
 
 @contextlib.contextmanager
@@ -63,7 +68,8 @@ def joined(device: str) -> Iterator[None]:
         device: ``cpu`` for gloo; otherwise the backend of the accelerator there is.
 
     Raises:
-        SharedError: The device is ``map``, which is for one process.
+        SharedError: The device is ``map``, which is for one process, or the processes did not find
+            one another.
     """
     if launched() == 1 or _dist():
         yield
@@ -74,6 +80,11 @@ def joined(device: str) -> Iterator[None]:
     from accelerate import PartialState
 
     PartialState(cpu=device == "cpu" or not torch.accelerator.is_available())
+    if count() != launched():
+        raise SharedError(
+            f"{launched()} processes were launched and {count()} found one another; start them "
+            "with accelerate launch or torchrun"
+        )
     exchange(None)
     yield
     torch.distributed.destroy_process_group()
@@ -118,17 +129,23 @@ def exchange(said: T) -> list[T]:
     if count() == 1:
         return [said]
     heard: list[Any] = [None] * count()
-    with _lost():
+    with lost():
         _dist().all_gather_object(heard, said, group=_group())
     return heard
 
 
 @contextlib.contextmanager
-def _lost() -> Iterator[None]:
-    """Say of a conversation that breaks off why it does."""
+def lost() -> Iterator[None]:
+    """Say of a conversation that breaks off why it does.
+
+    Raises:
+        ShiftlensError: Another process is gone.
+    """
     try:
         yield
     except RuntimeError as error:
+        if not any(sign in str(error) for sign in _SIGNS_OF_A_LOSS):
+            raise
         raise ShiftlensError(
             "another process of this run was lost; give the command again, and it goes on where "
             "it was"
@@ -183,7 +200,7 @@ def from_first(make: Callable[[], T]) -> T:
             told[0] = make()
         except Exception as error:
             failure, told[1] = error, _words(error)
-    with _lost():
+    with lost():
         _dist().broadcast_object_list(told, src=0, group=_group())
     _raise_shared(told[1:], failure)
     return told[0]
@@ -207,5 +224,6 @@ def summed(tensor: Any) -> Any:
     """The sum of a tensor over the processes, without gradient."""
     total = tensor.detach().clone()
     if count() > 1:
-        _dist().all_reduce(total)
+        with lost():
+            _dist().all_reduce(total)
     return total

@@ -31,6 +31,8 @@ MANIFEST = "manifest.json"
 SHARD = ".safetensors"
 LONGEST_NAME = 200
 RUN_LOCK = "run.lock"
+UNFINISHED = ".shiftlens.tmp"
+"""What the name of a file ends with until it is whole."""
 _SIGNS_OF_A_DISK = ("(os error ", "inline_container", "PytorchStreamWriter", "iostream")
 DAMAGE = (
     *(SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError),
@@ -49,7 +51,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         ShiftlensError: The folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -146,7 +148,7 @@ def writing(path: str | Path) -> Iterator[None]:
     """
     folder = make_folder(Path(path)).resolve()
     with _locked(folder.with_name(folder.name + ".lock"), path):
-        for leftover in folder.glob("*.tmp"):
+        for leftover in folder.glob(f"*{UNFINISHED}"):
             leftover.unlink(missing_ok=True)
         yield
 
@@ -154,6 +156,8 @@ def writing(path: str | Path) -> Iterator[None]:
 @contextlib.contextmanager
 def running(path: str | Path) -> Iterator[None]:
     """Hold a run folder against a second run, and sweep away what a killed one left half-written.
+
+    What lies in the folder of another run inside it is that run's own.
 
     Args:
         path: The folder; made where it is missing. The lock file lies in it.
@@ -166,8 +170,10 @@ def running(path: str | Path) -> Iterator[None]:
     """
     folder = make_folder(Path(path)).resolve()
     with _locked(folder / RUN_LOCK, path):
-        for leftover in folder.rglob("*.[0-9]*.tmp"):
-            leftover.unlink(missing_ok=True)
+        for leftover in folder.rglob(f"*{UNFINISHED}"):
+            nested = leftover.relative_to(folder).parents
+            if not any((folder / inner / RUN_LOCK).exists() for inner in list(nested)[:-1]):
+                leftover.unlink(missing_ok=True)
         yield
 
 

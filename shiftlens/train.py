@@ -166,6 +166,7 @@ def _prepared(config: TrainConfig) -> _Task:
 
 def _begin(task: _Task, config: TrainConfig, say: Callable[[str], None]) -> None:
     out, model = Path(config.out), task.model
+    check_same(config, task.inputs)
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     write_atomic(out / INPUTS, (json.dumps(task.inputs, indent=1) + "\n").encode())
     write_atomic(out / "sentences.parquet", parquet(task.parallel.table()))

@@ -205,7 +205,7 @@ class ShifConTrainer(Trainer):
         corpus = self.parallel.head(min(objective.vector_sentences, len(self.parallel)))
         training = self.language_model.hf.training
         self.language_model.hf.eval()
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(self.args.device.type, enabled=False):
             vectors = self._within(
                 self.model_wrapped,
                 lambda _: LanguageVectors.from_model(self.language_model, corpus, self.pooling),
@@ -366,7 +366,8 @@ class ShifConTrainer(Trainer):
     def _train_from(self, checkpoint: str | None) -> None:
         """Train; of a process of the data loader that died, say what to do."""
         try:
-            self.train(resume_from_checkpoint=checkpoint)
+            with ranks.lost() if ranks.count() > 1 else contextlib.nullcontext():
+                self.train(resume_from_checkpoint=checkpoint)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -378,7 +379,7 @@ class ShifConTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any, **kwargs: Any) -> None:
         folder = Path(resume_from_checkpoint)
-        with _restoring(folder):
+        with ranks.together(), _restoring(folder):
             super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
         if self.sampler is not None:
             self.sampler.step = json.loads((folder / SAMPLER_FILE).read_text())["sampler_step"]
@@ -386,11 +387,11 @@ class ShifConTrainer(Trainer):
             self.shift = Shift.load(folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        with _restoring(checkpoint):
+        with ranks.together(), _restoring(checkpoint):
             super()._load_optimizer_and_scheduler(checkpoint)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        with _restoring(checkpoint):
+        with ranks.together(), _restoring(checkpoint):
             super()._load_rng_state(checkpoint)
 
 
@@ -534,9 +535,9 @@ def _check(
         raise ShiftlensError(f"unknown contrastive form {form!r}; choose from {', '.join(FORMS)}")
     if not records:
         raise ShiftlensError("there are no instruction records to train on")
-    if form is not None and objective.pairs < ranks.count():
+    if (form or objective.arm.parallel_lm) and objective.pairs < ranks.count():
         raise ShiftlensError(
-            f"a contrastive batch of {objective.pairs} pairs is too few for {ranks.count()} "
+            f"a batch of {objective.pairs} pairs is too few for {ranks.count()} "
             "processes; give each at least one"
         )
 

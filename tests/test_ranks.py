@@ -8,6 +8,8 @@ import pytest
 import rank_tasks
 import torch
 
+from shiftlens import ranks
+from shiftlens.errors import ShiftlensError
 from shiftlens.parallel import gathered, own_part, shared_loss, weighted_loss
 
 
@@ -83,3 +85,20 @@ def test_one_process_has_the_whole_and_its_own_gradient():
     value.backward()
     assert value.item() == loss.item()
     assert torch.equal(rows.grad, 2 * rows)
+
+
+@pytest.mark.parametrize("size", ["", "two", None])
+def test_an_environment_that_names_no_launcher_is_one_process(monkeypatch, size):
+    monkeypatch.setenv("RANK", "16")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if size is not None:
+        monkeypatch.setenv("WORLD_SIZE", size)
+    assert ranks.launched() == 1
+    assert not ranks.silent()
+
+
+def test_a_process_that_is_gone_is_said_and_another_error_left_as_it_is():
+    with pytest.raises(ShiftlensError, match="another process of this run was lost"), ranks.lost():
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:537] Read error")
+    with pytest.raises(RuntimeError, match="shapes"), ranks.lost():
+        raise RuntimeError("shapes do not fit")

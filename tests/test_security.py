@@ -18,13 +18,13 @@ from shiftlens.cli import main
 from shiftlens.collect import collect_states
 from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus
-from shiftlens.errors import ShiftlensError
+from shiftlens.errors import ShiftlensError, without_secrets
 from shiftlens.models import load_model
 from shiftlens.shift import Shift
 from shiftlens.store import ActivationStore, file_hashes
 from shiftlens.trainer import SAMPLER_FILE, last_checkpoint
 
-TOKEN = "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZ"
+TOKEN = "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567"
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 FORBIDDEN_CALLS = {
     *("eval", "exec", "compile", "__import__", "torch.load", "torch.save", "yaml.unsafe_load"),
@@ -270,3 +270,8 @@ def test_a_setting_with_a_secret_is_refused_without_repeating_it(tmp_path, capsy
     assert not out.exists()
     written = to_yaml(SweepConfig(value, "demo", str(out))) + str(ShiftlensError(f"no {value}"))
     assert TOKEN not in written and ":pw" not in written and "***" in written
+
+
+@pytest.mark.parametrize("path", ["./hf_checkpoints/llama", "hf_converted", "my_hf_pretrained"])
+def test_a_path_that_begins_like_a_token_is_none(path):
+    assert without_secrets(path) == path

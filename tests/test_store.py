@@ -18,7 +18,15 @@ from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import load_model
 from shiftlens.pooling import Pooling
-from shiftlens.store import MANIFEST, ActivationStore, write_atomic, writing
+from shiftlens.store import (
+    MANIFEST,
+    RUN_LOCK,
+    UNFINISHED,
+    ActivationStore,
+    running,
+    write_atomic,
+    writing,
+)
 
 LAYERS, WIDTH, SENTENCES = 3, 4, 5
 SHARDS = {"en-00000": [4, 0, 2], "en-00001": [1, 3], "es-00000": [0, 1, 2], "es-00001": [4, 3]}
@@ -218,7 +226,7 @@ def test_a_complete_store_is_not_touched_and_the_model_not_run(collected, llama)
 
 
 def test_a_half_written_file_of_a_killed_run_is_swept_away(collected, llama):
-    leftover = collected.path / "en-00000.safetensors.tmp"
+    leftover = collected.path / "en-00000.safetensors.7.shiftlens.tmp"
     leftover.write_bytes(b"half")
     assert collected.verify() == []
     collect_states(llama, CORPUS, collected.path, shard_rows=2, progress=False)
@@ -403,3 +411,19 @@ def test_a_language_or_layer_that_is_not_stored_is_refused_by_name(store):
     for layer in (-1, LAYERS):
         with pytest.raises(ShiftlensError, match=rf"layer {layer} is not in .*\(0\.\.2\)"):
             store.states("en", layer)
+
+
+def test_a_run_sweeps_away_its_own_unfinished_files_and_no_others(tmp_path):
+    whole, live, mine = (tmp_path / name for name in ("before", "runs/first", "notes"))
+    for folder in (whole, live, mine):
+        folder.mkdir(parents=True)
+    (live / RUN_LOCK).touch()
+    gone = [tmp_path / f"a.7{UNFINISHED}", whole / f"b.7{UNFINISHED}"]
+    kept = [live / f"c.7{UNFINISHED}", mine / "notes.2024.tmp"]
+    for file in (*gone, *kept):
+        file.touch()
+    with running(tmp_path):
+        assert [file.exists() for file in gone] == [False, False]
+        assert [file.exists() for file in kept] == [True, True]
+        with pytest.raises(ShiftlensError, match="another process is writing"), running(tmp_path):
+            pass

@@ -27,7 +27,7 @@ def test_a_lost_loader_of_data_is_one_line_and_the_training_goes_on(
     quiet(config_of(files, tmp_path / "whole", steps=4, save_every=1))
     from shiftlens import trainer
 
-    collator = trainer._collator
+    collator = trainer.collator
 
     def dying(model):
         collate = collator(model)
@@ -41,7 +41,7 @@ def test_a_lost_loader_of_data_is_one_line_and_the_training_goes_on(
         return killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "_collator", dying)
+        patch.setattr(trainer, "collator", dying)
         with pytest.raises(ShiftlensError, match="a process that loads data died") as told:
             quiet(config)
     assert "goes on from its last checkpoint" in str(told.value)
