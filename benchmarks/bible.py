@@ -6,7 +6,7 @@ are chosen on held-out verses, and every arm is trained from it with equal steps
 The judge is another kind of text, news: nats per UTF-8 byte and perplexity per token, with the
 arm's shift on, and whether a sentence's English translation is found by cosine.
 
-The instruction data are verse continuations: the first half is the prompt, the rest what to learn.
+The instruction data are verse continuations: the first word is the prompt, the rest what to learn.
 They hold no translation, so what joins the languages is the shift and the contrast alone.
 
 Both folders hold xx.txt files aligned by line; the languages that both have are used. Everything
@@ -45,7 +45,7 @@ from shiftlens.trainer import ARMS, ShifConTrainer, objective_of, training_argum
 
 COMPARED = ("base", "base-shift", "msft", "msft-parallel", "shift-only", "mcl-only", "shifcon",
             "random-vector", "third-language", "anchored-shift")  # fmt: skip
-RATES = (3e-4, 1e-3, 3e-3)
+RATES = (1e-4, 3e-4, 1e-3)
 WEIGHTS = (0.3, 1.0)
 RESULTS = Path(__file__).parent / "results"
 SHARE = 0.5
@@ -76,6 +76,10 @@ class Bench:
     def base(self) -> str:
         """Hash of the base model."""
         return load_model(self.out / "base", device="cpu").sha256
+
+    def folder(self, split: str) -> Path:
+        """Where the cells of a split lie."""
+        return self.out / f"{split}-{self.sizes.steps}-steps"
 
     def train(self, setting: Setting) -> tuple[LanguageModel, Shift | None]:
         """Train one arm in memory; an arm that is not trained is the base model."""
@@ -136,7 +140,7 @@ class Bench:
         """
         key = json.dumps([asdict(setting), self.base, self.area])
         name = f"{setting.arm}-{setting.seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-        path = make_folder(self.out / split) / f"{name}.safetensors"
+        path = make_folder(self.folder(split)) / f"{name}.safetensors"
         if not path.exists():
             model, shift = self.train(setting)
             corpus = getattr(self.text, split)
@@ -150,15 +154,15 @@ class Bench:
 
 def sweep_base(text: Text, out: Path) -> tuple[int, int]:
     """Sweep the base model over the parallel verses, and take the area of its nearest layers."""
-    folder = make_folder(out / "parallel")
-    for code, verses in text.parallel.texts.items():
-        write_atomic(folder / f"{code}.txt", ("\n".join(verses) + "\n").encode())
-    config = SweepConfig(
-        str(out / "base"), str(folder), str(out / "sweep"), share=SHARE, device="cpu"
-    )
-    area = run_sweep(config, lambda _: None).sweep.area
-    print(f"area by the affine-invariant distance: {area}", flush=True)
-    return area.start, area.stop
+    sweep = out / "sweep"
+    if not (sweep / "config.yaml").exists():  # which a sweep writes last
+        folder = make_folder(out / "parallel")
+        for code, verses in text.parallel.texts.items():
+            write_atomic(folder / f"{code}.txt", ("\n".join(verses) + "\n").encode())
+        base = str(out / "base")
+        run_sweep(SweepConfig(base, str(folder), str(sweep), share=SHARE, device="cpu"))
+    area = json.loads((sweep / "area.json").read_text())["area"]
+    return area["start"], area["stop"]
 
 
 def choose(bench: Bench) -> dict[str, Setting]:
@@ -177,7 +181,8 @@ def choose(bench: Bench) -> dict[str, Setting]:
         ranked = sorted(candidates, key=scores.__getitem__, reverse=True)
         return {setting.arm: setting for setting in ranked}
 
-    own = best([Setting("msft", 0, rate, WEIGHTS[0]) for rate in RATES])
+    rates = [Setting("msft", 0, rate, WEIGHTS[0]) for rate in RATES]
+    own = best([Setting("base", 0, 0.0, 0.0), *rates])
     weighted = [
         replace(own["msft"], arm=arm, weight=weight)
         for arm in ("msft-parallel", "shifcon")
@@ -185,7 +190,9 @@ def choose(bench: Bench) -> dict[str, Setting]:
     ]
     own |= best(weighted)
     table = [asdict(setting) | {"nats_per_byte": score} for setting, score in scores.items()]
-    write_atomic(bench.out / "tuning.json", (json.dumps(table, indent=1) + "\n").encode())
+    write_atomic(
+        bench.folder("validation") / "tuning.json", (json.dumps(table, indent=1) + "\n").encode()
+    )
     return {arm: own.get(arm, replace(own["shifcon"], arm=arm)) for arm in COMPARED}
 
 
@@ -199,12 +206,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bible"), help="run folder")
     parser.add_argument("--results", type=Path, help="folder of the tables")
     parser.add_argument("--seeds", type=int, default=3, help="paired seeds of every arm")
+    parser.add_argument("--steps", type=int, help=f"of every arm; by default {Sizes().steps}")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--until", choices=["base", "sweep", "tune", "arms"], default="arms")
     parser.add_argument("--tiny", action="store_true", help="all sizes tiny, to try the script")
     options = parser.parse_args()
     torch.set_num_threads(1)
     sizes = TINY if options.tiny else Sizes()
+    sizes = replace(sizes, steps=options.steps or sizes.steps)
     try:
         text = read_text(options.bible, options.ntrex, sizes)
     except ShiftlensError as error:

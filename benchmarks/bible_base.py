@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class Sizes:
     parallel: int = 600
     test: int = 200
     longest: int = 130
-    steps: int = 80
+    steps: int = 60
     batch: int = 16
     vectors: int = 100
 
@@ -105,10 +105,12 @@ class Text:
     test: Corpus
 
     def sha256(self, sizes: Sizes) -> str:
-        """Hash of all text and sizes."""
+        """Hash of all text and of all sizes but the arms' steps."""
         corpora = [corpus.sha256 for corpus in (self.parallel, self.validation, self.test)]
         content = [self.pretraining, self.tokenizer, records_sha256(self.records), corpora]
-        return hashlib.sha256(json.dumps([asdict(sizes), *content]).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps([asdict(replace(sizes, steps=0)), *content]).encode()
+        ).hexdigest()
 
 
 def group_of(language: str) -> str:
@@ -158,10 +160,15 @@ def part(corpus: Corpus, rows: np.ndarray) -> Corpus:
 
 
 def continuation(name: str, language: str, verse: str) -> SftRecord:
-    """A verse cut in the middle, between words where it has at least four."""
-    words = verse.split(" ")
-    middle = len(" ".join(words[: len(words) // 2])) if len(words) > 3 else len(verse) // 2
-    return SftRecord(name, language, verse[:middle], verse[middle:])
+    """A verse cut after its first word, or its first two characters where it has no four words.
+
+    So little is left to the prompt that nearly all of the verse is learnt: the start of a text,
+    which nothing would train, is judged too.
+    """
+    first, space, rest = verse.partition(" ")
+    if verse.count(" ") < 3:
+        return SftRecord(name, language, verse[:2], verse[2:])
+    return SftRecord(name, language, first, space + rest)
 
 
 def train_tokenizer(text: Text, size: int) -> PreTrainedTokenizerFast:

@@ -43,7 +43,7 @@ def report(bench: Any, settings: Mapping[str, Any], cells: Cells, folder: Path) 
     facts = facts_of(bench, settings, sorted({seed for _, seed in cells}))
     write_atomic(folder / "bible.json", (json.dumps(facts, indent=1) + "\n").encode())
     print(f"{facts['model']['parameters'] / 1e6:.1f} million weights, area {facts['area']}, "
-          f"{len(bench.text.test)} test sentences, {len(facts['seeds'])} seeds")  # fmt: skip
+          f"{len(bench.text.test)} test sentences, seeds {facts['seeds']}")  # fmt: skip
     show("perplexity per token", perplexities(languages))
     for measure in MEASURES:
         own = table[table["measure"] == measure]
@@ -153,8 +153,9 @@ def written(table: pd.DataFrame, between: str) -> pd.DataFrame:
     own = table[table["reference"] != ""] if between else table[table["reference"] == ""]
     names = own["arm"] + (f" {between} " + own["reference"] if between else "")
     texts = [
-        f"{row.value:.4f} [{row.low_seeds:.4f}, {row.high_seeds:.4f}] "
-        f"({row.low_sentences:.4f}, {row.high_sentences:.4f})"
+        f"{row.value:.4f} "
+        + (f"[{row.low_seeds:.4f}, {row.high_seeds:.4f}] " if np.isfinite(row.low_seeds) else "")
+        + f"({row.low_sentences:.4f}, {row.high_sentences:.4f})"
         for row in own.itertuples()
     ]
     tidy = pd.DataFrame({"arm": names, "group": own["group"], "text": texts})
@@ -178,9 +179,10 @@ def facts_of(bench: Any, settings: Mapping[str, Any], seeds: Sequence[int]) -> d
         },
         "sizes": asdict(bench.sizes),
         "area": list(bench.area),
+        "sweep": json.loads((bench.out / "sweep" / "area.json").read_text()),
         "seeds": list(seeds),
         "arms": {arm: _written(own) for arm, own in settings.items() if ARMS[arm].trained},
-        "tuning": json.loads((bench.out / "tuning.json").read_text()),
+        "tuning": json.loads((bench.folder("validation") / "tuning.json").read_text()),
         "verses_seen_by_base": {code: len(own) for code, own in text.pretraining.items()},
         "corpora": {name: {"sentences": len(c), "sha256": c.sha256} for name, c in corpora.items()},
         "records": {"n": len(text.records), "sha256": records_sha256(text.records)},

@@ -3,6 +3,7 @@
 import importlib
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,10 +83,17 @@ def test_no_verse_is_in_two_parts_and_the_low_languages_have_seen_fewer(modules,
     ]
 
 
-def test_a_verse_is_cut_between_words_where_there_are_some(modules):
+def test_other_steps_keep_the_base_and_other_sizes_do_not(modules, places):
+    base = modules[1]
+    text, tiny = base.read_text(*places[:2], base.TINY), base.TINY
+    assert text.sha256(tiny) == text.sha256(replace(tiny, steps=9))
+    assert text.sha256(tiny) != text.sha256(replace(tiny, width=32))
+
+
+def test_a_verse_is_cut_after_its_first_word_where_it_has_words(modules):
     cut = modules[1].continuation
-    assert (cut("1.en", "en", "a bb c dd e").completion) == " c dd e"
-    assert (cut("1.zh", "zh", "太初有道").prompt) == "太初"
+    assert cut("1.en", "en", "ab c dd e").completion == " c dd e"
+    assert cut("1.zh", "zh", "太初有道 太初").completion == "有道 太初"
 
 
 def test_the_tokenizer_gives_back_any_text(modules, places):
