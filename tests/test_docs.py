@@ -36,6 +36,8 @@ SMALLER = {
     "train": "--steps 2 --batch-size 4 --pairs 4 --device cpu",
     "steer": "--strengths 0,1",
     "eval": "--device cpu",
+    "lens": "--sentences 20",
+    "neurons": "--sentences 120 --draws 2",
 }
 """What is added to a command, for it to end in seconds."""
 

@@ -1,5 +1,6 @@
 """A collection killed at any moment and run again ends as if it had not been killed."""
 
+import math
 import random
 import signal
 import subprocess
@@ -69,14 +70,21 @@ class Collector:
     def read(self):
         return self.process.stdout.readline().strip()
 
-    def run(self, path, kill_after=None):
-        """Collect into a folder; the exit status (-9 where killed) and the seconds it took."""
+    def run(self, path, kill_at=None, seconds=0.0):
+        """Collect into a folder; the exit status (-9 where killed) and the seconds it took.
+
+        With ``kill_at`` it is killed when that share of the shards is there, whole shards by their
+        number and the rest by the seconds that a run takes.
+        """
         self.process.stdin.write(f"{path}\n")
         self.process.stdin.flush()
         pid = int(self.read())
         start = time.perf_counter()
-        if kill_after is not None:
-            time.sleep(kill_after)
+        if kill_at is not None:
+            part, whole = math.modf(kill_at * N_SHARDS)
+            while Path(f"/proc/{pid}").exists() and len(identities(path)) < whole:
+                time.sleep(0.001)
+            time.sleep(part * seconds / N_SHARDS)
             subprocess.run(["kill", "-KILL", str(pid)], check=False, capture_output=True)
         return int(self.read()), time.perf_counter() - start
 
@@ -114,13 +122,13 @@ def identities(folder):
 
 
 def kill_and_resume(collector, undisturbed, folder, moments):
-    """Kill one run at each share of its time; resume it. Shards present at each kill."""
+    """Kill one run at each share of its shards; resume it. Shards present at each kill."""
     expected, seconds = undisturbed
     assert len(expected) == N_SHARDS + 1
     present = []
     for number, moment in enumerate(moments):
         path = folder / f"run-{number}"
-        status, _ = collector.run(path, kill_after=moment * seconds)
+        status, _ = collector.run(path, moment, seconds)
         assert status in (-signal.SIGKILL, 0)
         kept = identities(path)
         present.append(len(kept) if status else N_SHARDS)
@@ -149,8 +157,8 @@ def test_a_collection_killed_again_and_again_ends_with_the_same_bytes(
     expected, seconds = undisturbed
     path = tmp_path / "store"
     counts = []
-    for _ in range(3):
-        collector.run(path, kill_after=0.4 * seconds)
+    for share in (0.21, 0.43, 0.62):
+        collector.run(path, share, seconds)
         counts.append(len(identities(path)))
     assert 0 < counts[0] <= counts[1] <= counts[2]
     assert counts[0] < N_SHARDS
