@@ -25,9 +25,10 @@ from shiftlens.plan import shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
 from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet
+from shiftlens.settings import check_run_folder
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift
-from shiftlens.store import check_folder, make_folder, write_atomic, writing
+from shiftlens.store import check_folder, make_folder, running, write_atomic
 from shiftlens.train import MODEL, load_trained
 from shiftlens.train_checks import INPUTS
 
@@ -75,6 +76,7 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
     corpus, records = _texts(config)
     out = Path(config.out)
     check_folder(out)
+    check_run_folder(config)
     trained = Path(config.model) / MODEL
     place = str(trained if trained.is_dir() else config.model)
     sizes = (config.batch_tokens, config.max_length, len(corpus.languages))
@@ -88,9 +90,10 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
     say(_groups(tokens, shift))
     corpus = corpus.head(config.sentences) if config.sentences is not None else corpus
     inputs = _inputs(config, model, shift, corpus, tokens, records)
-    run = _read(config, model, shift, corpus, tokens, records, inputs)
-    files = _write(run)
-    write_atomic(out / "config.yaml", to_yaml(config).encode())
+    with running(out):
+        run = _read(config, model, shift, corpus, tokens, records, inputs)
+        files = _write(run)
+        write_atomic(out / "config.yaml", to_yaml(config).encode())
     say("\n".join([*_results(run), "", *(f"  {file}" for file in files)]))
     return run
 
@@ -176,7 +179,7 @@ def _read(
     inputs: dict[str, Any],
 ) -> LensRun:
     """Read what the folder does not hold yet."""
-    out = make_folder(Path(config.out))
+    out = Path(config.out)
 
     def texts(languages: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
         left = Corpus(corpus.ids, {code: corpus.texts[code] for code in languages})
@@ -188,11 +191,11 @@ def _read(
             model, records, languages, shift=shift, batch_tokens=config.batch_tokens
         )
 
-    with writing(out / READ):
-        _hold_inputs(out / INPUTS, inputs)
-        table = _resumed(out / READ, "texts", corpus.languages, texts)
-        asked = list(dict.fromkeys(record.language for record in records))
-        found = _resumed(out / READ, "answers", asked, answers) if records else None
+    _hold_inputs(out / INPUTS, inputs)
+    make_folder(out / READ)
+    table = _resumed(out / READ, "texts", corpus.languages, texts)
+    asked = list(dict.fromkeys(record.language for record in records))
+    found = _resumed(out / READ, "answers", asked, answers) if records else None
     return LensRun(out, LanguageLens(table, tokens), found)
 
 

@@ -1,14 +1,11 @@
 """What a training refuses before it begins: impossible settings, and a folder of another one."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
-import yaml
-
-from shiftlens.config import TrainConfig, to_yaml
+from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
-from shiftlens.settings import read_settings
+from shiftlens.settings import check_same_settings
 from shiftlens.trainer import arm_named
 
 INPUTS = "inputs.json"
@@ -53,14 +50,7 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
     out = Path(config.out)
     if not (out / "area.json").exists():
         return
-    later = {field.name: field.default for field in fields(TrainConfig)}
-    begun = later | read_settings(out / "config.yaml", TrainConfig)
-    for name, value in yaml.safe_load(to_yaml(config)).items():
-        if name not in MAY_CHANGE and begun.get(name) != value:
-            raise ShiftlensError(
-                f"{out} holds a training with {name} {begun.get(name)!r}, not {value!r}; give the "
-                "same settings to go on with it, or another folder"
-            )
+    check_same_settings(config, MAY_CHANGE, "training")
     begun_with = read_inputs(out)
     for name, sha256 in inputs.items():
         if begun_with.get(name) != sha256:

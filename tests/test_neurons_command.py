@@ -11,7 +11,7 @@ QUICK = ["--languages", "en,ru,tr", "--sentences", "80", "--share", "0.05", "--d
 FILES = {
     *(f"{name}.{end}" for name in ("neurons", "effects", "claims") for end in ("csv", "parquet")),
     *(f"{name}.{end}" for name in ("neurons", "effects") for end in ("png", "svg")),
-    "config.yaml",
+    *("config.yaml", "run.lock"),
 }
 
 
