@@ -1,7 +1,6 @@
 """The lens from a model to a folder of tables and figures: what ``shiftlens lens`` runs."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from shiftlens.lens.languages import LanguageLens, language_tables
 from shiftlens.lens.memory import LensMemory, lens_memory
 from shiftlens.lens.token_languages import TokenLanguages
 from shiftlens.lens_config import LensConfig
+from shiftlens.lens_kept import KeptTables
 from shiftlens.models import LanguageModel, read_config
 from shiftlens.plan import shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
@@ -28,14 +28,8 @@ from shiftlens.runs import parquet
 from shiftlens.settings import check_run_folder
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift
-from shiftlens.store import check_folder, make_folder, running, write_atomic
+from shiftlens.store import check_folder, running, write_atomic
 from shiftlens.train import MODEL, load_trained
-from shiftlens.train_checks import INPUTS
-
-READ = "read"
-"""Folder of what was read, a file a language: what a lens that stopped goes on from."""
-
-Reader = Callable[[list[str]], Iterator[tuple[str, pd.DataFrame]]]
 
 
 @dataclass(frozen=True)
@@ -59,8 +53,8 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
     The folder then holds ``lens`` (means by language, layer and group of tokens), ``pivots``
     (the language ahead at every layer), with records ``answers`` and ``answer_pivots``, each as
     ``.csv`` and ``.parquet``; figures as ``.png`` and ``.svg``; ``read/``, every sentence's and
-    record's numbers, a Parquet file a language; ``inputs.json`` and ``config.yaml``. A language
-    that was read is not read again.
+    record's numbers, a Parquet file a language; ``lens_inputs.json`` and ``config.yaml``. A
+    language that was read is not read again.
 
     Args:
         config: The settings.
@@ -191,34 +185,11 @@ def _read(
             model, records, languages, shift=shift, batch_tokens=config.batch_tokens
         )
 
-    _hold_inputs(out / INPUTS, inputs)
-    make_folder(out / READ)
-    table = _resumed(out / READ, "texts", corpus.languages, texts)
+    kept = KeptTables.begin(out, inputs)
+    table = kept.tables("texts", corpus.languages, texts)
     asked = list(dict.fromkeys(record.language for record in records))
-    found = _resumed(out / READ, "answers", asked, answers) if records else None
+    found = kept.tables("answers", asked, answers) if records else None
     return LensRun(out, LanguageLens(table, tokens), found)
-
-
-def _hold_inputs(file: Path, inputs: dict[str, Any]) -> None:
-    """Let a folder go on with what it was begun with; records may come later."""
-    if file.exists():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        for name, value in inputs.items():
-            if kept[name] != value and not (name == "records" and kept[name] is None):
-                raise ShiftlensError(
-                    f"{file.parent} holds a lens that differs in {name}; give the same settings to "
-                    "go on with it, or another folder"
-                )
-    write_atomic(file, (json.dumps(inputs, indent=1) + "\n").encode())
-
-
-def _resumed(folder: Path, what: str, languages: Sequence[str], read: Reader) -> pd.DataFrame:
-    """The tables of all languages, those that the folder lacks read now."""
-    files = {code: folder / f"{what}-{code}.parquet" for code in languages}
-    if missing := [code for code, file in files.items() if not file.exists()]:
-        for code, table in read(missing):
-            write_atomic(files[code], parquet(table))
-    return pd.concat([pd.read_parquet(file) for file in files.values()], ignore_index=True)
 
 
 def _write(run: LensRun) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
@@ -60,17 +61,22 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
             )
 
 
-def read_inputs(out: Path) -> dict[str, str]:
-    """Hashes of the model and data that a training was begun with, by setting.
+def read_inputs(out: Path, file: str = INPUTS, run: str = "training") -> dict[str, Any]:
+    """What a run was begun with: of a training, hashes of its model and data, by setting.
+
+    Args:
+        out: The run folder.
+        file: Name of the file.
+        run: What the run is called.
 
     Raises:
-        ShiftlensError: They are missing or damaged.
+        ShiftlensError: The file is missing or damaged.
     """
     try:
-        read: dict[str, str] = dict(json.loads((out / INPUTS).read_text(encoding="utf-8")))
+        read: dict[str, Any] = dict(json.loads((out / file).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ShiftlensError(
-            f"{out / INPUTS} cannot be read ({error}); it says what the training was begun with, "
-            "so give another folder"
+            f"{out / file} cannot be read ({error}); it says what the {run} was begun with, so "
+            "give another folder"
         ) from error
     return read

@@ -88,6 +88,7 @@ LEVELS = [
         "steering_run",
         "neurons_run",
         "lens_run",
+        "lens_kept",
         "runs",
         "train",
         "train_checks",
