@@ -8,7 +8,14 @@ import torch
 from by_hand import load
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
-from transformers import AutoModelForCausalLM, BertConfig, Gemma2Config, GPT2Config, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    Gemma2Config,
+    GPT2Config,
+    LlamaConfig,
+    ViTConfig,
+)
 
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
@@ -116,6 +123,12 @@ def test_weights_are_counted_once_where_they_are_tied(config):
 def test_an_encoder_is_refused():
     with pytest.raises(ShiftlensError, match="type bert is an encoder"):
         lens_memory(BertConfig())
+
+
+def test_a_model_of_no_language_is_refused():
+    with pytest.raises(ShiftlensError, match="type vit predicts no next token") as caught:
+        lens_memory(ViTConfig())
+    assert "\n" not in str(caught.value)
 
 
 def test_the_plan_is_of_the_models_own_weights():
