@@ -21,7 +21,7 @@ from shiftlens.lens.token_languages import TokenLanguages
 from shiftlens.lens_config import LensConfig
 from shiftlens.lens_kept import KeptTables
 from shiftlens.models import LanguageModel, read_config
-from shiftlens.plan import shift_facts
+from shiftlens.plan import check_sizes, shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
 from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet
@@ -94,9 +94,7 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
 
 def _texts(config: LensConfig) -> tuple[Corpus, list[SftRecord]]:
     """Look at everything that the user gave, cheapest first."""
-    for name in ("batch_tokens", "max_length"):
-        if getattr(config, name) < 1:
-            raise ShiftlensError(f"{name} is {getattr(config, name)}; give at least 1")
+    check_sizes(batch_tokens=config.batch_tokens, max_length=config.max_length)
     if config.positions not in ("all", "last"):
         raise ShiftlensError(f"positions are {config.positions!r}; choose all or last")
     languages = None if config.languages is None else language_list(config.languages)

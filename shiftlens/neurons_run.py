@@ -10,12 +10,13 @@ import pandas as pd
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.halves import split_rows
+from shiftlens.halves import check_seed, split_rows
 from shiftlens.languages import language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.neurons.effects import NeuronEffects, check_scaling, measure_effects
 from shiftlens.neurons.found import NeuronsFound, check_rates, find_neurons
 from shiftlens.neurons_config import NeuronsConfig
+from shiftlens.plan import check_sizes
 from shiftlens.plots.neurons import effects_figure, neurons_figure
 from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet
@@ -60,6 +61,8 @@ def run_neurons(config: NeuronsConfig, say: Callable[[str], None] = print) -> Ne
         ShiftlensError: Something asked for is not there or does not fit (named).
     """
     check_scaling(config.factor, config.draws)
+    check_sizes(batch_tokens=config.batch_tokens, max_length=config.max_length)
+    check_seed(config.seed)
     corpus = _corpus(config)
     check_rates(corpus.languages, config.share, config.filter_rate, config.bar_rate)
     check_run_folder(config, may_change=("out", "device"))

@@ -1,6 +1,7 @@
 """Steering from states to a curve on disk: what ``shiftlens steer`` runs."""
 
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,7 @@ from shiftlens.runs import parquet
 from shiftlens.settings import check_run_folder
 from shiftlens.sft import SftRecord, load_records
 from shiftlens.shift import LanguageVectors
-from shiftlens.steering import Steering, check_layer
+from shiftlens.steering import Steering, check_layer, check_ridge
 from shiftlens.steering_config import SteerConfig
 from shiftlens.steering_curve import check_items, steering_curve
 from shiftlens.store import STORE, ActivationStore, running, write_atomic
@@ -44,6 +45,7 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     config.source, config.target = map(language_code, (config.source, config.target))
     if config.kind not in KINDS:
         raise ShiftlensError(f"unknown kind {config.kind!r}; choose from {', '.join(KINDS)}")
+    check_ridge(config.ridge)
     check_run_folder(config, may_change=("out", "device"))
     records = load_records(config.records)
     check_items(records, config.source, config.target)
@@ -92,12 +94,14 @@ def read_strengths(text: str) -> list[float]:
     """Read strengths separated by commas.
 
     Raises:
-        ShiftlensError: One is no number, or given twice.
+        ShiftlensError: One is no number, infinite, or given twice.
     """
     try:
         strengths = [float(part) for part in text.split(",")]
     except ValueError as error:
         raise ShiftlensError(f"strengths {text!r}: {error}; give numbers as in 0,1,2") from None
+    if not all(map(isfinite, strengths)):
+        raise ShiftlensError(f"strengths {text!r}: one is NaN or infinite; give finite numbers")
     if len(set(strengths)) < len(strengths):
         raise ShiftlensError(f"strengths {text!r}: one is given twice; give each once")
     return strengths
