@@ -15,6 +15,7 @@ from shiftlens.folders.runs import DemoFolder
 from shiftlens.geometry.language_subspace import LanguageSubspace
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel, load_model
+from shiftlens.plan import check_sizes
 from shiftlens.plots.save import save_figure
 from shiftlens.plots.steering import steering_figure
 from shiftlens.runs import parquet
@@ -46,7 +47,8 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     if config.kind not in KINDS:
         raise ShiftlensError(f"unknown kind {config.kind!r}; choose from {', '.join(KINDS)}")
     check_ridge(config.ridge)
-    check_run_folder(config, may_change=("out", "device"))
+    check_sizes(batch_size=config.batch_size)
+    check_run_folder(config, may_change=("out", "device", "batch_size"))
     records = load_records(config.records)
     check_items(records, config.source, config.target)
     model = load_model(config.model, dtype=config.dtype, device=config.device)
@@ -69,7 +71,8 @@ def _run(
     store = _states(config, model, out)
     sides = (config.source, config.target, config.layer)
     steering = fit_steering(config.kind, store, *sides, config.ridge)
-    table = steering_curve(model, records, config.source, config.target, steering, strengths)
+    asked = (config.source, config.target, steering, strengths, config.batch_size)
+    table = steering_curve(model, records, *asked)
     write_atomic(out / "steering.parquet", parquet(table))
     write_atomic(out / "steering.csv", table.to_csv(index=False).encode())
     title = f"{config.kind}, {config.source} to {config.target}, layer {config.layer}"
