@@ -51,9 +51,8 @@ def failing(model, error):
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("work", WORK)
 def test_a_batch_that_does_not_fit_is_one_line(llama, work, error):
-    with pytest.raises(
-        ShiftlensError, match="^out of memory in a batch of .*; lower batch_"
-    ) as got:
+    words = r"^out of memory in a batch of .*; lower batch_"
+    with pytest.raises(ShiftlensError, match=words) as got:
         WORK[work](failing(llama, ERRORS[error]))
     assert "\n" not in str(got.value)
 
