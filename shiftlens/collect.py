@@ -13,6 +13,7 @@ from tqdm import tqdm
 from shiftlens import ranks
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.fitting import fitting_batch
 from shiftlens.models import LanguageModel, bridged, hook_names
 from shiftlens.plan import CollectionPlan, plan_collection, shard_language
 from shiftlens.pooling import masked_mean
@@ -227,11 +228,6 @@ def run_shard(
     for rows in token_batches(plan.rows[file], tokenized.ids, plan.batch_tokens):
         inputs = model.pad([tokenized.ids[row] for row in rows], side)
         mask = pooled_mask(inputs["attention_mask"], [tokenized.pooled[row] for row in rows])
-        try:
+        with fitting_batch(inputs["input_ids"].shape, plan.batch_tokens):
             keep(rows, reader.run(model, inputs, mask))
-        except torch.OutOfMemoryError as error:
-            raise ShiftlensError(
-                f"out of memory in a batch of {len(rows)} x {inputs['input_ids'].shape[1]} tokens; "
-                f"lower batch_tokens (now {plan.batch_tokens}) and begin a new run folder"
-            ) from error
         bar.update(len(rows))

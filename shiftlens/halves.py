@@ -46,6 +46,16 @@ class Source(Protocol):
         """From a language to its halves: of all sentences first, then without each group."""
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes.
+
+    Raises:
+        ShiftlensError: It is negative.
+    """
+    if seed < 0:
+        raise ShiftlensError(f"the seed must be 0 or more, not {seed}")
+
+
 def split_rows(n: int, seed: int, held_out: bool = False) -> Rows:
     """Cut n sentences at random into parts of one size, each in rising order.
 

@@ -1,7 +1,6 @@
 """The lens from a model to a folder of tables and figures: what ``shiftlens lens`` runs."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,21 +19,17 @@ from shiftlens.lens.languages import LanguageLens, language_tables
 from shiftlens.lens.memory import LensMemory, lens_memory
 from shiftlens.lens.token_languages import TokenLanguages
 from shiftlens.lens_config import LensConfig
+from shiftlens.lens_kept import KeptTables
 from shiftlens.models import LanguageModel, read_config
-from shiftlens.plan import shift_facts
+from shiftlens.plan import check_sizes, shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
 from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet
+from shiftlens.settings import check_run_folder
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift
-from shiftlens.store import check_folder, make_folder, write_atomic, writing
+from shiftlens.store import check_folder, running, write_atomic
 from shiftlens.train import MODEL, load_trained
-from shiftlens.train_checks import INPUTS
-
-READ = "read"
-"""Folder of what was read, a file a language: what a lens that stopped goes on from."""
-
-Reader = Callable[[list[str]], Iterator[tuple[str, pd.DataFrame]]]
 
 
 @dataclass(frozen=True)
@@ -58,8 +53,8 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
     The folder then holds ``lens`` (means by language, layer and group of tokens), ``pivots``
     (the language ahead at every layer), with records ``answers`` and ``answer_pivots``, each as
     ``.csv`` and ``.parquet``; figures as ``.png`` and ``.svg``; ``read/``, every sentence's and
-    record's numbers, a Parquet file a language; ``inputs.json`` and ``config.yaml``. A language
-    that was read is not read again.
+    record's numbers, a Parquet file a language; ``lens_inputs.json`` and ``config.yaml``. A
+    language that was read is not read again.
 
     Args:
         config: The settings.
@@ -75,6 +70,7 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
     corpus, records = _texts(config)
     out = Path(config.out)
     check_folder(out)
+    check_run_folder(config)
     trained = Path(config.model) / MODEL
     place = str(trained if trained.is_dir() else config.model)
     sizes = (config.batch_tokens, config.max_length, len(corpus.languages))
@@ -88,18 +84,17 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
     say(_groups(tokens, shift))
     corpus = corpus.head(config.sentences) if config.sentences is not None else corpus
     inputs = _inputs(config, model, shift, corpus, tokens, records)
-    run = _read(config, model, shift, corpus, tokens, records, inputs)
-    files = _write(run)
-    write_atomic(out / "config.yaml", to_yaml(config).encode())
+    with running(out):
+        run = _read(config, model, shift, corpus, tokens, records, inputs)
+        files = _write(run)
+        write_atomic(out / "config.yaml", to_yaml(config).encode())
     say("\n".join([*_results(run), "", *(f"  {file}" for file in files)]))
     return run
 
 
 def _texts(config: LensConfig) -> tuple[Corpus, list[SftRecord]]:
     """Look at everything that the user gave, cheapest first."""
-    for name in ("batch_tokens", "max_length"):
-        if getattr(config, name) < 1:
-            raise ShiftlensError(f"{name} is {getattr(config, name)}; give at least 1")
+    check_sizes(batch_tokens=config.batch_tokens, max_length=config.max_length)
     if config.positions not in ("all", "last"):
         raise ShiftlensError(f"positions are {config.positions!r}; choose all or last")
     languages = None if config.languages is None else language_list(config.languages)
@@ -176,7 +171,7 @@ def _read(
     inputs: dict[str, Any],
 ) -> LensRun:
     """Read what the folder does not hold yet."""
-    out = make_folder(Path(config.out))
+    out = Path(config.out)
 
     def texts(languages: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
         left = Corpus(corpus.ids, {code: corpus.texts[code] for code in languages})
@@ -188,34 +183,11 @@ def _read(
             model, records, languages, shift=shift, batch_tokens=config.batch_tokens
         )
 
-    with writing(out / READ):
-        _hold_inputs(out / INPUTS, inputs)
-        table = _resumed(out / READ, "texts", corpus.languages, texts)
-        asked = list(dict.fromkeys(record.language for record in records))
-        found = _resumed(out / READ, "answers", asked, answers) if records else None
+    kept = KeptTables.begin(out, inputs)
+    table = kept.tables("texts", corpus.languages, texts)
+    asked = list(dict.fromkeys(record.language for record in records))
+    found = kept.tables("answers", asked, answers) if records else None
     return LensRun(out, LanguageLens(table, tokens), found)
-
-
-def _hold_inputs(file: Path, inputs: dict[str, Any]) -> None:
-    """Let a folder go on with what it was begun with; records may come later."""
-    if file.exists():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        for name, value in inputs.items():
-            if kept[name] != value and not (name == "records" and kept[name] is None):
-                raise ShiftlensError(
-                    f"{file.parent} holds a lens that differs in {name}; give the same settings to "
-                    "go on with it, or another folder"
-                )
-    write_atomic(file, (json.dumps(inputs, indent=1) + "\n").encode())
-
-
-def _resumed(folder: Path, what: str, languages: Sequence[str], read: Reader) -> pd.DataFrame:
-    """The tables of all languages, those that the folder lacks read now."""
-    files = {code: folder / f"{what}-{code}.parquet" for code in languages}
-    if missing := [code for code, file in files.items() if not file.exists()]:
-        for code, table in read(missing):
-            write_atomic(files[code], parquet(table))
-    return pd.concat([pd.read_parquet(file) for file in files.values()], ignore_index=True)
 
 
 def _write(run: LensRun) -> list[Path]:

@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from shiftlens.demo.files import demo_model_path
 from shiftlens.errors import ShiftlensError
+from shiftlens.fitting import fitting
 from shiftlens.model_folders import transformer_folder
 
 BRIDGE_NAMES = {"XLMRobertaForMaskedLM": "RobertaForMaskedLM"}
@@ -204,7 +205,10 @@ def load_model(
             if not tokenizer.vocab_size:
                 raise ShiftlensError(f"model {name!r} comes without the files of its tokenizer")
     hf.eval()
-    return LanguageModel(hf if place is None else hf.to(place), tokenizer, name)
+    if place is not None:
+        with fitting(f"loading model {name!r}", "give a narrower dtype, or device map"):
+            hf = hf.to(place)
+    return LanguageModel(hf, tokenizer, name)
 
 
 def model_path(name: str) -> str:

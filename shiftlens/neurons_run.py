@@ -1,7 +1,6 @@
 """Neurons from a model and text to tables and figures: what ``shiftlens neurons`` runs."""
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,16 +10,19 @@ import pandas as pd
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.halves import split_rows
+from shiftlens.halves import check_seed, split_rows
 from shiftlens.languages import language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.neurons.effects import NeuronEffects, check_scaling, measure_effects
 from shiftlens.neurons.found import NeuronsFound, check_rates, find_neurons
 from shiftlens.neurons_config import NeuronsConfig
+from shiftlens.plan import check_sizes
 from shiftlens.plots.neurons import effects_figure, neurons_figure
 from shiftlens.plots.save import save_figure
+from shiftlens.runs import parquet
+from shiftlens.settings import check_run_folder
 from shiftlens.sft import load_records
-from shiftlens.store import make_folder, write_atomic
+from shiftlens.store import running, write_atomic
 
 COMPARED = {
     "itself": "change",
@@ -59,11 +61,26 @@ def run_neurons(config: NeuronsConfig, say: Callable[[str], None] = print) -> Ne
         ShiftlensError: Something asked for is not there or does not fit (named).
     """
     check_scaling(config.factor, config.draws)
+    check_sizes(batch_tokens=config.batch_tokens, max_length=config.max_length)
+    check_seed(config.seed)
     corpus = _corpus(config)
     check_rates(corpus.languages, config.share, config.filter_rate, config.bar_rate)
-    out = make_folder(Path(config.out))
+    check_run_folder(config, may_change=("out", "device"))
     model = load_model(config.model, dtype=config.dtype, device=config.device)
     finding, held_out = _texts(config, model, corpus)
+    with running(config.out):
+        return _run(config, model, finding, held_out, say)
+
+
+def _run(
+    config: NeuronsConfig,
+    model: LanguageModel,
+    finding: Corpus,
+    held_out: Corpus | None,
+    say: Callable[[str], None],
+) -> NeuronsRun:
+    """Everything that writes to the folder."""
+    out = Path(config.out)
     say(_plan(config, finding, held_out))
     if (Path(config.model) / "shift.json").exists():
         say("the model has a shift beside it, which is left off")
@@ -229,8 +246,6 @@ def _counts(found: NeuronsFound, table: pd.DataFrame) -> str:
 
 def _write(stem: Path, table: pd.DataFrame) -> Path:
     """Write a table twice, and name the one that a person opens."""
-    buffer = BytesIO()
-    table.to_parquet(buffer, index=False)
-    write_atomic(stem.with_suffix(".parquet"), buffer.getvalue())
+    write_atomic(stem.with_suffix(".parquet"), parquet(table))
     write_atomic(stem.with_suffix(".csv"), table.to_csv(index=False).encode())
     return stem.with_suffix(".csv")

@@ -95,7 +95,7 @@ def plan_collection(
     """
     if padding_side not in ("right", "left"):
         raise ShiftlensError(f"unknown padding side {padding_side!r}; choose right or left")
-    _check_sizes(batch_tokens=batch_tokens, max_length=max_length, shard_rows=shard_rows)
+    check_sizes(batch_tokens=batch_tokens, max_length=max_length, shard_rows=shard_rows)
     if shift is not None:
         _check_shift(shift, model, corpus)
     pooling = pooling or Pooling()
@@ -133,7 +133,15 @@ def shard_language(file: str) -> str:
     return file.rsplit("-", 1)[0]
 
 
-def _check_sizes(**sizes: int | None) -> None:
+def check_sizes(**sizes: int | None) -> None:
+    """Refuse sizes below 1.
+
+    Args:
+        **sizes: Each by the name of its setting; None for none.
+
+    Raises:
+        ShiftlensError: One (named) is below 1.
+    """
     for name, size in sizes.items():
         if size is not None and size < 1:
             raise ShiftlensError(f"{name} is {size}; give at least 1")

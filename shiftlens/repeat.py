@@ -129,11 +129,11 @@ def _check_inputs(folder: SweepFolder | TrainFolder, config: SweepConfig | Train
             "parallel": load_corpus(config.parallel).sha256,
             "sft": records_sha256(load_records(config.sft)),
         }
-    for name, sha256 in then.items():
-        if now[name] != sha256:
+    for name, sha256 in now.items():
+        if then.get(name) != sha256:
             raise ShiftlensError(
                 f"{folder.out} cannot be repeated: its {name} {getattr(config, name)} has changed "
-                f"since (SHA-256 {sha256[:12]}... then, {now[name][:12]}... now)"
+                f"since (SHA-256 {str(then.get(name))[:12]}... then, {sha256[:12]}... now)"
             )
 
 

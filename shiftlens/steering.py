@@ -138,7 +138,7 @@ class Steering:
             ridge: lambda; the paper has none.
 
         Raises:
-            ShiftlensError: The states are not of one shape, or the ridge is negative.
+            ShiftlensError: The states are not of one shape, or as :func:`check_ridge`.
 
         Source:
             Wang, Wu, Haddow & Birch, "Bridging the Language Gaps in Large Language Models with
@@ -150,8 +150,7 @@ class Steering:
                 f"the source's states are {s.shape} and the target's {t.shape}; give both the same "
                 "sentences, (n, d_model)"
             )
-        if ridge < 0:
-            raise ShiftlensError(f"ridge is {ridge}; give 0 or more")
+        check_ridge(ridge)
         penalty = np.sqrt(ridge) * np.eye(s.shape[1]) if ridge else np.empty((0, s.shape[1]))
         rows = np.concatenate([s, penalty]), np.concatenate([t, np.zeros_like(penalty)])
         transposed = np.linalg.lstsq(*rows, rcond=None)[0]
@@ -216,6 +215,16 @@ def check_layer(layer: int, n_layers: int) -> None:
     """
     if not 0 <= layer <= n_layers:
         raise ShiftlensError(f"there is no layer {layer}: the model has layers 0..{n_layers}")
+
+
+def check_ridge(ridge: float) -> None:
+    """Refuse a penalty that is none.
+
+    Raises:
+        ShiftlensError: It is negative, NaN or infinite.
+    """
+    if not 0 <= ridge < float("inf"):
+        raise ShiftlensError(f"ridge is {ridge}; give 0 or more")
 
 
 def _float(array: np.ndarray) -> Tensor:

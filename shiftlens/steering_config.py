@@ -19,6 +19,7 @@ class SteerConfig:
         run: Run folder with this model's states, of sweep or train; measured anew without.
         corpus: Parallel text to measure on where there is no run: folder, table, or demo.
         ridge: Penalty of incline's map; the paper has none.
+        batch_size: Prompts in a batch.
         dtype: Number type of the model: float32, bfloat16 or float16.
         device: cpu, cuda, mps, ... or auto.
     """
@@ -34,5 +35,6 @@ class SteerConfig:
     run: str | None = None
     corpus: str | None = None
     ridge: float = 0.0
+    batch_size: int = 128
     dtype: str = "float32"
     device: str = "auto"

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from shiftlens.answers import Records, completion_log_probs, generate_answers
 from shiftlens.errors import ShiftlensError
+from shiftlens.fitting import fitting
 from shiftlens.models import LanguageModel
 from shiftlens.reports.score_tables import wilson
 from shiftlens.sft import SftRecord, encode_completions
@@ -67,7 +68,9 @@ def steering_curve(
     longest = max(map(len, encode_completions(model, [t for own in known.values() for t in own])))
     rows: list[Row] = []
     for strength in tqdm(strengths, desc="strengths", unit="strength", disable=None):
-        with steering.applied(model, strength):
+        advice = f"lower batch_size (now {batch_size}), or give a narrower dtype"
+        fits = fitting(f"a batch of {batch_size} prompts", advice)
+        with fits, steering.applied(model, strength):
             answers = generate_answers(model, asked, None, batch_size, longest)
             texts = list(zip(*sides.values(), strict=True))
             scores = completion_log_probs(model, asked, texts, None, 2 * batch_size)

@@ -1,7 +1,7 @@
 """Steering from states to a curve on disk: what ``shiftlens steer`` runs."""
 
 from collections.abc import Callable
-from io import BytesIO
+from math import isfinite
 from pathlib import Path
 
 import pandas as pd
@@ -15,14 +15,17 @@ from shiftlens.folders.runs import DemoFolder
 from shiftlens.geometry.language_subspace import LanguageSubspace
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel, load_model
+from shiftlens.plan import check_sizes
 from shiftlens.plots.save import save_figure
 from shiftlens.plots.steering import steering_figure
-from shiftlens.sft import load_records
+from shiftlens.runs import parquet
+from shiftlens.settings import check_run_folder
+from shiftlens.sft import SftRecord, load_records
 from shiftlens.shift import LanguageVectors
-from shiftlens.steering import Steering, check_layer
+from shiftlens.steering import Steering, check_layer, check_ridge
 from shiftlens.steering_config import SteerConfig
 from shiftlens.steering_curve import check_items, steering_curve
-from shiftlens.store import STORE, ActivationStore, make_folder, write_atomic
+from shiftlens.store import STORE, ActivationStore, running, write_atomic
 
 KINDS = ("language", "difference", "subspace-onto", "subspace-out", "lsar", "incline")
 
@@ -43,20 +46,34 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     config.source, config.target = map(language_code, (config.source, config.target))
     if config.kind not in KINDS:
         raise ShiftlensError(f"unknown kind {config.kind!r}; choose from {', '.join(KINDS)}")
+    check_ridge(config.ridge)
+    check_sizes(batch_size=config.batch_size)
+    check_run_folder(config, may_change=("out", "device", "batch_size"))
     records = load_records(config.records)
     check_items(records, config.source, config.target)
     model = load_model(config.model, dtype=config.dtype, device=config.device)
     if not model.hf.can_generate():
         raise ShiftlensError(f"model {model.name} cannot generate; give a causal model")
     check_layer(config.layer, model.n_layers)
-    out = make_folder(Path(config.out))
+    with running(config.out):
+        return _run(config, model, records, strengths, say)
+
+
+def _run(
+    config: SteerConfig,
+    model: LanguageModel,
+    records: list[SftRecord],
+    strengths: list[float],
+    say: Callable[[str], None],
+) -> pd.DataFrame:
+    """Everything that writes to the folder."""
+    out = Path(config.out)
     store = _states(config, model, out)
     sides = (config.source, config.target, config.layer)
     steering = fit_steering(config.kind, store, *sides, config.ridge)
-    table = steering_curve(model, records, config.source, config.target, steering, strengths)
-    buffer = BytesIO()
-    table.to_parquet(buffer, index=False)
-    write_atomic(out / "steering.parquet", buffer.getvalue())
+    asked = (config.source, config.target, steering, strengths, config.batch_size)
+    table = steering_curve(model, records, *asked)
+    write_atomic(out / "steering.parquet", parquet(table))
     write_atomic(out / "steering.csv", table.to_csv(index=False).encode())
     title = f"{config.kind}, {config.source} to {config.target}, layer {config.layer}"
     figures = save_figure(steering_figure(table, title), out / "steering")
@@ -80,12 +97,14 @@ def read_strengths(text: str) -> list[float]:
     """Read strengths separated by commas.
 
     Raises:
-        ShiftlensError: One is no number, or given twice.
+        ShiftlensError: One is no number, infinite, or given twice.
     """
     try:
         strengths = [float(part) for part in text.split(",")]
     except ValueError as error:
         raise ShiftlensError(f"strengths {text!r}: {error}; give numbers as in 0,1,2") from None
+    if not all(map(isfinite, strengths)):
+        raise ShiftlensError(f"strengths {text!r}: one is NaN or infinite; give finite numbers")
     if len(set(strengths)) < len(strengths):
         raise ShiftlensError(f"strengths {text!r}: one is given twice; give each once")
     return strengths

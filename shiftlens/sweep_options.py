@@ -14,6 +14,7 @@ from shiftlens.geometry import (
     parse_shrinkage,
     rows_without_groups,
 )
+from shiftlens.halves import check_seed
 
 DEFAULT_METRICS = ("affine_invariant", "mean_distance", "mean_distance_rms", "shifcon")
 
@@ -71,8 +72,7 @@ class SweepOptions:
             chosen = self._of_tokens(chosen, names)
         parse_shrinkage(str(self.shrinkage))
         check_share(self.share)
-        if self.seed < 0:
-            raise ShiftlensError(f"the seed must be 0 or more, not {self.seed}")
+        check_seed(self.seed)
         self._check_sizes(chosen, n_sentences, tokens)
         return chosen
 

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.fitting import fitting_batch
+from shiftlens.lens.reading import chunk_rows
 from shiftlens.models import LanguageModel
 from shiftlens.tokens import token_batches
 
@@ -43,14 +46,29 @@ def text_losses(
     order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
     for batch in token_batches(order, rows, batch_tokens):
         inputs = model.pad([rows[row] for row in batch])
-        with torch.no_grad():
-            logits = model.hf(**inputs).logits[:, :-1].float()
-        target, mask = inputs["input_ids"][:, 1:], inputs["attention_mask"][:, 1:].double()
-        chosen = logits.gather(2, target[..., None])[..., 0] - logits.logsumexp(-1)
-        losses[batch] = (-(chosen.double() * mask).sum(1) / mask.sum(1)).cpu().numpy()
+        mask = inputs["attention_mask"][:, 1:].double()
+        with fitting_batch(inputs["input_ids"].shape, batch_tokens):
+            chosen = _log_probabilities(model, inputs)
+        losses[batch] = (-(chosen * mask).sum(1) / mask.sum(1)).cpu().numpy()
     if len(bad := np.flatnonzero(~np.isfinite(losses))):
         raise ShiftlensError(
             f"text {bad[0] + 1}: the loss is NaN or infinite; a float16 model may need --dtype "
             "bfloat16 or float32"
         )
     return losses
+
+
+@torch.no_grad()
+def _log_probabilities(model: LanguageModel, inputs: dict[str, Tensor]) -> Tensor:
+    """Those of the tokens of a batch but the first of each text, ``(batch, pos - 1)``, float64.
+
+    The model's logits are in its own dtype; float32 is made of some positions at a time.
+    """
+    ids, rows = inputs["input_ids"], chunk_rows(model)
+    logits = model.hf(**inputs).logits.flatten(0, 1)
+    following = ids.roll(-1, dims=1).flatten().to(logits.device)
+    parts = []
+    for own, wanted in zip(logits.split(rows), following.split(rows), strict=True):
+        wide = own.float()
+        parts.append(wide.gather(1, wanted[:, None])[:, 0] - wide.logsumexp(-1))
+    return torch.cat(parts).double().to(ids.device).view(ids.shape)[:, :-1]

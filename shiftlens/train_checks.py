@@ -1,14 +1,12 @@
 """What a training refuses before it begins: impossible settings, and a folder of another one."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-import yaml
-
-from shiftlens.config import TrainConfig, to_yaml
+from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
-from shiftlens.settings import read_settings
+from shiftlens.settings import check_same_settings
 from shiftlens.trainer import arm_named
 
 INPUTS = "inputs.json"
@@ -53,14 +51,7 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
     out = Path(config.out)
     if not (out / "area.json").exists():
         return
-    later = {field.name: field.default for field in fields(TrainConfig)}
-    begun = later | read_settings(out / "config.yaml", TrainConfig)
-    for name, value in yaml.safe_load(to_yaml(config)).items():
-        if name not in MAY_CHANGE and begun.get(name) != value:
-            raise ShiftlensError(
-                f"{out} holds a training with {name} {begun.get(name)!r}, not {value!r}; give the "
-                "same settings to go on with it, or another folder"
-            )
+    check_same_settings(config, MAY_CHANGE, "training")
     begun_with = read_inputs(out)
     for name, sha256 in inputs.items():
         if begun_with.get(name) != sha256:
@@ -70,17 +61,22 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
             )
 
 
-def read_inputs(out: Path) -> dict[str, str]:
-    """Hashes of the model and data that a training was begun with, by setting.
+def read_inputs(out: Path, file: str = INPUTS, run: str = "training") -> dict[str, Any]:
+    """What a run was begun with: of a training, hashes of its model and data, by setting.
+
+    Args:
+        out: The run folder.
+        file: Name of the file.
+        run: What the run is called.
 
     Raises:
-        ShiftlensError: They are missing or damaged.
+        ShiftlensError: The file is missing or damaged.
     """
     try:
-        read: dict[str, str] = dict(json.loads((out / INPUTS).read_text(encoding="utf-8")))
+        read: dict[str, Any] = dict(json.loads((out / file).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ShiftlensError(
-            f"{out / INPUTS} cannot be read ({error}); it says what the training was begun with, "
-            "so give another folder"
+            f"{out / file} cannot be read ({error}); it says what the {run} was begun with, so "
+            "give another folder"
         ) from error
     return read

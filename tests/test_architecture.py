@@ -12,6 +12,7 @@ PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
     {
         "errors",
+        "fitting",
         "forms",
         "config",
         "settings",
@@ -88,6 +89,7 @@ LEVELS = [
         "steering_run",
         "neurons_run",
         "lens_run",
+        "lens_kept",
         "runs",
         "train",
         "train_checks",

@@ -11,7 +11,7 @@ QUICK = ["--languages", "en,ru,tr", "--sentences", "80", "--share", "0.05", "--d
 FILES = {
     *(f"{name}.{end}" for name in ("neurons", "effects", "claims") for end in ("csv", "parquet")),
     *(f"{name}.{end}" for name in ("neurons", "effects") for end in ("png", "svg")),
-    "config.yaml",
+    *("config.yaml", "run.lock"),
 }
 
 
@@ -75,6 +75,11 @@ def test_where_no_language_has_neurons_it_says_so(tmp_path, capsys):
         ({"--share": "0"}, "share of neurons is 0"),
         ({"--factor": "nan"}, "the factor is nan"),
         ({"--draws": "1"}, "ask for 2 or more"),
+        ({"--draws": "0"}, "ask for 2 or more"),
+        ({"--share": "2"}, "share of neurons is 2"),
+        ({"--seed": "-1"}, "seed must be 0 or more, not -1"),
+        ({"--batch-tokens": "0"}, "batch_tokens is 0; give at least 1"),
+        ({"--max-length": "0"}, "max_length is 0; give at least 1"),
         ({"--sentences": "3"}, "no two halves"),
     ],
 )
@@ -83,3 +88,4 @@ def test_a_mistake_is_one_line(tmp_path, capsys, options, reason):
     assert main(["neurons", *(word for pair in given.items() for word in pair)]) == 2
     said = capsys.readouterr().err
     assert reason in said and said.count("\n") == 1
+    assert not (tmp_path / "o").exists()

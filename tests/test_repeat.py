@@ -148,6 +148,18 @@ def test_a_training_is_repeated_to_the_last_bit(training, capsys):
     }
 
 
+@pytest.mark.parametrize("content", ["{}", '{"model": 1, "unembedding": "a"}'])
+def test_a_training_that_does_not_say_what_it_was_made_of_is_not_repeated(
+    training, tmp_path, capsys, content
+):
+    other = tmp_path / "other"
+    shutil.copytree(training, other)
+    (other / "inputs.json").write_text(content)
+    assert main(["repeat", str(other), "--discard"]) == 2
+    line = capsys.readouterr().err
+    assert "its model" in line and "has changed since" in line and line.count("\n") == 1
+
+
 def test_a_changed_weight_or_result_of_a_training_is_found(training, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(training, other)

@@ -222,6 +222,9 @@ def test_with_one_token_each_the_interval_is_students():
         (["--strengths", "0,x"], "give numbers"),
         (["--kind", "push"], "unknown kind 'push'"),
         (["--run", "nowhere"], "does not exist"),
+        (["--ridge", "nan"], "ridge is nan; give 0 or more"),
+        (["--ridge", "inf"], "ridge is inf; give 0 or more"),
+        (["--strengths", "0,nan"], "one is NaN or infinite"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, capsys, options, reason):

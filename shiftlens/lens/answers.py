@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from shiftlens.effects import t_interval
 from shiftlens.errors import ShiftlensError
+from shiftlens.fitting import fitting_batch
 from shiftlens.lens.head import LensHead
 from shiftlens.lens.leader import leader
 from shiftlens.lens.reading import check_finite, read_layers, shifting
@@ -109,7 +110,9 @@ def answer_tables(
             with shifting(model, shift, language):
                 for batch in token_batches(order, prompts, batch_tokens):
                     targets = [list(firsts[records[row].item].values()) for row in batch]
-                    values = _read(model, head, [prompts[row] for row in batch], targets)
+                    inputs = model.pad([prompts[row] for row in batch])
+                    with fitting_batch(inputs["input_ids"].shape, batch_tokens):
+                        values = _read(model, head, inputs, targets)
                     for row, own in zip(batch, values, strict=True):
                         check_finite(own, f"record {records[row].id!r} ({language})")
                         parts[row] = _table(records[row], firsts[records[row].item], own)
@@ -193,10 +196,9 @@ def _check_lengths(
 
 
 def _read(
-    model: LanguageModel, head: LensHead, prompts: Sequence[list[int]], targets: list[list[int]]
+    model: LanguageModel, head: LensHead, inputs: dict[str, Tensor], targets: list[list[int]]
 ) -> list[Tensor]:
     """Probability and rank of each prompt's targets, ``(L + 1, targets, 2)`` each."""
-    inputs = model.pad(prompts)
     mask = inputs["attention_mask"]
     last = mask.bool() & (mask.flip(1).cumsum(1).flip(1) == 1)
     width = max(map(len, targets))

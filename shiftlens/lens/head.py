@@ -7,7 +7,10 @@ from operator import attrgetter
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel, _adapter, residual_hooks
@@ -104,14 +107,19 @@ def check_decoder(model: LanguageModel) -> None:
         raise ShiftlensError(f"model {model.name} ({type(model.hf).__name__}) {_ENCODER}")
 
 
-def refuse_encoder(config: PreTrainedConfig) -> None:
+def refuse_other_kinds(config: PreTrainedConfig) -> None:
     """Refuse the configuration of a model that does not predict the next token.
 
     Raises:
-        ShiftlensError: It is that of an encoder, alone or with a decoder.
+        ShiftlensError: It is that of an encoder, alone or with a decoder, or of no language model.
     """
     if config.is_encoder_decoder or config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise ShiftlensError(f"a model of type {config.model_type} {_ENCODER}")
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ShiftlensError(
+            f"a model of type {config.model_type} predicts no next token for the logit lens to "
+            "read; give a causal language model"
+        )
 
 
 _ENCODER = (

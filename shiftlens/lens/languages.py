@@ -13,6 +13,7 @@ from tqdm import tqdm
 from shiftlens.corpora import Corpus
 from shiftlens.effects import t_interval
 from shiftlens.errors import ShiftlensError
+from shiftlens.fitting import fitting_batch
 from shiftlens.lens.head import LensHead
 from shiftlens.lens.leader import leader
 from shiftlens.lens.reading import check_finite, entropy, read_layers, shifting
@@ -190,7 +191,8 @@ def _read_language(
         mask = pooled_mask(inputs["attention_mask"], [texts.pooled[row] for row in rows])
         if positions == "last":
             mask = mask & (mask.long().flip(1).cumsum(1).flip(1) == 1)
-        values = read_layers(model, head, inputs, mask, measure)
+        with fitting_batch(inputs["input_ids"].shape, batch_tokens):
+            values = read_layers(model, head, inputs, mask, measure)
         owner = torch.tensor(rows)[mask.nonzero()[:, 0].cpu()]
         means.index_add_(0, owner, values.transpose(0, 1))
         means[rows] /= mask.sum(1).cpu()[:, None, None]

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
-from transformers import AutoModelForCausalLM, PreTrainedConfig
+from transformers import PreTrainedConfig
 
-from shiftlens.errors import ShiftlensError
-from shiftlens.lens.head import CHECK_COPIES, PROBE, refuse_encoder
+from shiftlens.lens.head import CHECK_COPIES, PROBE, refuse_other_kinds
 from shiftlens.lens.reading import CHUNK_BYTES, COPIES
-from shiftlens.models import DTYPES
+from shiftlens.models import DTYPES, check_dtype
+from shiftlens.weightless import weightless
 
 
 @dataclass(frozen=True)
@@ -65,19 +64,17 @@ def lens_memory(
     Raises:
         ShiftlensError: The configuration is not of a causal language model, or the dtype is none.
     """
-    refuse_encoder(config)
-    if dtype not in DTYPES:
-        raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
-    weights = sum(tensor.nbytes for tensor in model.parameters())
+    refuse_other_kinds(config)
+    check_dtype(dtype)
+    with weightless(config, dtype) as model:
+        weights = sum(tensor.nbytes for tensor in model.parameters())
+        vocabulary = model.get_output_embeddings().weight.shape[0]
     text = config.get_text_config()
     size, width = DTYPES[dtype].itemsize, int(text.hidden_size)
     inner = getattr(text, "intermediate_size", None) or getattr(text, "ffn_dim", None) or 4 * width
     heads = int(text.num_attention_heads)
     block = size * batch_tokens * (8 * width + 3 * int(inner))
     scores = (size + 4) * heads * batch_tokens * min(longest, batch_tokens)
-    vocabulary = model.get_output_embeddings().weight.shape[0]
     chunk = min(batch_tokens, max(1, CHUNK_BYTES // (4 * COPIES * vocabulary)))
     logits = chunk * vocabulary * (4 * COPIES + (size if size < 4 else 0))
     groups = vocabulary * (languages + 2) * 4

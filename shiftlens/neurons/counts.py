@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from shiftlens.collect import not_finite
 from shiftlens.corpora import Corpus
+from shiftlens.fitting import fitting_batch
 from shiftlens.models import LanguageModel
 from shiftlens.neurons.hooks import reading
 from shiftlens.pooling import Pooling
@@ -82,7 +83,8 @@ def _of_language(
     for rows in token_batches(order, texts.ids, batch_tokens):
         inputs = model.pad([texts.ids[row] for row in rows])
         mask = pooled_mask(inputs["attention_mask"], [texts.pooled[row] for row in rows])
-        with torch.no_grad(), reading(model, partial(count, mask, rows)):
+        fits = fitting_batch(inputs["input_ids"].shape, batch_tokens)
+        with fits, torch.no_grad(), reading(model, partial(count, mask, rows)):
             model.hf.base_model(**inputs)
         bar.update(len(rows))
     tokens = sum(map(sum, texts.pooled))

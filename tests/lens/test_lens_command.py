@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import shiftlens as sl
-from shiftlens import lens_run
+from shiftlens import lens_kept, lens_run
 from shiftlens.cli import main
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
@@ -94,7 +94,7 @@ def test_a_lens_that_was_killed_ends_byte_for_byte_as_an_undisturbed_one(
 ):
     config = LensConfig("demo", "demo", str(tmp_path / "x"), "en,de,fi", 12, "last", str(records))
     config.device = "cpu"
-    write, count = lens_run.write_atomic, []
+    write, count = lens_kept.write_atomic, []
 
     def killed(path, content):
         if path.name == "texts-fi.parquet" and not count:
@@ -102,7 +102,7 @@ def test_a_lens_that_was_killed_ends_byte_for_byte_as_an_undisturbed_one(
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(lens_run, "write_atomic", killed)
+    monkeypatch.setattr(lens_kept, "write_atomic", killed)
     with pytest.raises(KeyboardInterrupt):
         lens_run.run_lens(config, lambda _: None)
     assert sorted(p.name for p in (tmp_path / "x/read").iterdir()) == [
@@ -120,6 +120,46 @@ def test_a_lens_that_was_killed_ends_byte_for_byte_as_an_undisturbed_one(
     lens_run.run_lens(config, lambda _: None)
     assert read == ["fi"]
     assert contents(tmp_path / "x") == contents(done)
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "gone"])
+def test_a_damaged_file_is_read_again_and_no_other(done, records, tmp_path, monkeypatch, damage):
+    out = tmp_path / "x"
+    shutil.copytree(done, out)
+    file = out / "read" / "texts-en.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    if damage == "gone":
+        file.unlink()
+    read = []
+    tables = lens_run.language_tables
+
+    def watched(model, corpus, *rest, **options):
+        read.extend(corpus.languages)
+        return tables(model, corpus, *rest, **options)
+
+    monkeypatch.setattr(lens_run, "language_tables", watched)
+    assert main([*GIVEN, "--records", str(records), "--out", str(out)]) == 0
+    assert read == ["en"]
+    assert contents(out) == contents(done)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("", "cannot be read"), ("[" * 5000, "cannot be read"), ("{}", "differs in model")],
+)
+def test_a_folder_that_no_longer_says_what_it_was_begun_with_is_left(
+    done, tmp_path, capsys, content, words
+):
+    out = tmp_path / "x"
+    shutil.copytree(done, out)
+    (out / "lens_inputs.json").write_text(content)
+    before = contents(out)
+    assert main([*GIVEN, "--out", str(out)]) == 2
+    line = capsys.readouterr().err
+    assert words in line and line.count("\n") == 1
+    assert contents(out) == before
 
 
 def test_records_can_be_read_later_and_other_settings_need_another_folder(
