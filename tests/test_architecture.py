@@ -70,6 +70,7 @@ LEVELS = [
         "parallel",
         "batches",
         "trainer",
+        "loss_sums",
         "answers",
         "evaluate",
         "experiment",
