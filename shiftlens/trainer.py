@@ -125,7 +125,8 @@ class ShifConTrainer(Trainer):
 
     Raises:
         ShiftlensError: A record's language or the dominant one has no parallel texts, the area is
-            not inside the model, or the objective asks for what the data cannot give.
+            not inside the model, the model is not on one device, or the objective asks for what
+            the data cannot give.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class ShifConTrainer(Trainer):
     ):
         records = with_template(model, records)
         _check(model, records, parallel, objective)
+        _check_place(model)
         self.language_model = model
         self.parallel = parallel
         self.objective: Objective = objective
@@ -562,6 +564,15 @@ def _check(
         raise ShiftlensError(
             f"a contrastive batch of {objective.pairs} pairs is too few for {ranks.count()} "
             "processes; give each at least one"
+        )
+
+
+def _check_place(model: LanguageModel) -> None:
+    places = set((getattr(model.hf, "hf_device_map", None) or {}).values())
+    if len(places) > 1 or any(weight.is_meta for weight in model.hf.parameters()):
+        raise ShiftlensError(
+            f"{model.name!r} is spread over devices, memory or disk; load it on one device to "
+            "train it"
         )
 
 
