@@ -62,6 +62,8 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
                 "same settings to go on with it, or another folder"
             )
     begun_with = read_inputs(out)
+    if "test" not in begun_with or begun["test"] != config.test:  # of an earlier version; another
+        begun_with["test"] = inputs.get("test", "")
     for name, sha256 in inputs.items():
         if begun_with.get(name) != sha256:
             raise ShiftlensError(
