@@ -129,6 +129,8 @@ def _check_inputs(folder: SweepFolder | TrainFolder, config: SweepConfig | Train
             "parallel": load_corpus(config.parallel).sha256,
             "sft": records_sha256(load_records(config.sft)),
         }
+        if config.test and "test" in then:
+            now["test"] = records_sha256(load_records(config.test))
     for name, sha256 in now.items():
         if then.get(name) != sha256:
             raise ShiftlensError(

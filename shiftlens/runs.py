@@ -64,8 +64,8 @@ def run_sweep(config: SweepConfig, say: Callable[[str], None] = print) -> SweepR
         The run.
 
     Raises:
-        ShiftlensError: Something in the settings, model or corpus is not usable; nothing is
-            written before all of it has been looked at.
+        ShiftlensError: Something in the settings, model or corpus is not usable, of which nothing
+            is written, or the disk has no room, which is looked at once the folder is there.
     """
     corpus, model, plan = _planned(config)
     with ranks.held_by_first(running(config.out)):

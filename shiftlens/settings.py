@@ -168,13 +168,18 @@ def check_run_folder(config: Any, may_change: Collection[str] | None = None) -> 
         check_same_settings(config, may_change)
 
 
-def check_same_settings(config: Any, may_change: Collection[str], run: str = "run") -> None:
+def check_same_settings(
+    config: Any, may_change: Collection[str], run: str = "run"
+) -> dict[str, Any]:
     """Refuse settings other than those in the ``config.yaml`` of the run's folder.
 
     Args:
         config: The settings now, of a run with a folder ``out``.
         may_change: Settings that may differ.
         run: What the run is called.
+
+    Returns:
+        The settings in the folder, defaults where it has none.
 
     Raises:
         ShiftlensError: A setting (named) differs, or the file cannot be read.
@@ -187,6 +192,7 @@ def check_same_settings(config: Any, may_change: Collection[str], run: str = "ru
                 f"{config.out} holds a {run} with {name} {begun.get(name)!r}, not {value!r}; give "
                 "the same settings to go on with it, or another folder"
             )
+    return begun
 
 
 def _setting(key: Any) -> str:

@@ -155,6 +155,8 @@ def _prepared(config: TrainConfig) -> _Task:
     test = load_records(config.test) if config.test else None
     model = load_model(config.model, device=config.device)
     inputs = {"model": model.sha256, "parallel": parallel.sha256, "sft": records_sha256(records)}
+    if test is not None:
+        inputs["test"] = records_sha256(test)
     check_same(config, inputs)
     area = _asked_area(config, model.n_layers)
     transformers.set_seed(config.seed)

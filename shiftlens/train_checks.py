@@ -51,8 +51,10 @@ def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:
     out = Path(config.out)
     if not (out / "area.json").exists():
         return
-    check_same_settings(config, MAY_CHANGE, "training")
+    begun = check_same_settings(config, MAY_CHANGE, "training")
     begun_with = read_inputs(out)
+    if "test" not in begun_with or begun["test"] != config.test:  # of an earlier version; another
+        begun_with["test"] = inputs.get("test", "")
     for name, sha256 in inputs.items():
         if begun_with.get(name) != sha256:
             raise ShiftlensError(

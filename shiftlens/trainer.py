@@ -20,6 +20,7 @@ from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.forms import misfit
 from shiftlens.languages import DOMINANT
+from shiftlens.loss_sums import LossSums
 from shiftlens.models import LanguageModel
 from shiftlens.parallel import gathered, own_part, shared_loss, weighted_loss, within_forward
 from shiftlens.pooling import Pooling
@@ -124,7 +125,8 @@ class ShifConTrainer(Trainer):
 
     Raises:
         ShiftlensError: A record's language or the dominant one has no parallel texts, the area is
-            not inside the model, or the objective asks for what the data cannot give.
+            not inside the model, the model is not on one device, or the objective asks for what
+            the data cannot give.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class ShifConTrainer(Trainer):
     ):
         records = with_template(model, records)
         _check(model, records, parallel, objective)
+        _check_place(model)
         self.language_model = model
         self.parallel = parallel
         self.objective: Objective = objective
@@ -147,6 +150,7 @@ class ShifConTrainer(Trainer):
         self.sampler = self._new_sampler() if self.needs_pairs else None
         self.shift: Shift | None = None
         self.parts: dict[str, Tensor] = {}
+        self.losses = LossSums()
         caches = model.hf.config.use_cache
         super().__init__(
             model=model.hf if adapters is None else adapters,
@@ -303,10 +307,21 @@ class ShifConTrainer(Trainer):
             )
         return shared_loss(loss)
 
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Forward and backward; the loss is kept for the log."""
+        loss = super().training_step(*args, **kwargs)
+        self.losses.add(loss)
+        return loss
+
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log the parts of the loss beside the whole."""
-        parts = {f"loss_{name}": round(value.item(), 4) for name, value in self.parts.items()}
-        super().log({**logs, **parts} if "loss" in logs else logs, *args, **kwargs)
+        """Log the parts of the loss beside the whole, which is that of an undisturbed training."""
+        step = self.state.global_step
+        if "loss" in logs:
+            parts = {f"loss_{name}": round(value.item(), 4) for name, value in self.parts.items()}
+            logs = {**logs, "loss": self.losses.of_row(step), **parts}
+        if "train_loss" in logs:
+            logs = {**logs, "train_loss": self.losses.of_all(step)}
+        super().log(logs, *args, **kwargs)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """A checkpoint is complete once ``contrast.json``, written last, is in it.
@@ -327,15 +342,17 @@ class ShifConTrainer(Trainer):
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
         with ranks.together(), saving(folder):
             super()._save_checkpoint(*args, **kwargs)
-        ranks.from_first(lambda: self._complete(folder))
+        losses = self.losses.saved()
+        ranks.from_first(lambda: self._complete(folder, losses))
 
-    def _complete(self, folder: Path) -> None:
+    def _complete(self, folder: Path, losses: dict[str, float]) -> None:
         with saving(folder):
             self.language_model.tokenizer.save_pretrained(folder)
         if self.shift is not None:
             self.shift.save(folder)
         step = self.sampler.step if self.sampler else 0
-        state = {"sampler_step": step, "files": file_hashes(folder, SAMPLER_FILE)}
+        files = file_hashes(folder, SAMPLER_FILE)
+        state = {"sampler_step": step, "losses": losses, "files": files}
         write_atomic(folder / SAMPLER_FILE, json.dumps(state).encode())
 
     def fit(self) -> bool:
@@ -356,9 +373,12 @@ class ShifConTrainer(Trainer):
         if self.is_fsdp_enabled:
             hf: Any = self.language_model.hf
             hf.load_state_dict(type(hf).from_pretrained(checkpoint).state_dict())
+            self._restore_own(checkpoint)
         else:
             self._load_from_checkpoint(str(checkpoint))
         self.state = state
+        whole = self.losses.of_all(state.global_step)  # logged after the last checkpoint is written
+        self.log({"total_flos": state.total_flos, "train_loss": whole})
         if self.needs_vectors:
             self.shift = self.estimate_shift()
         return False
@@ -381,10 +401,16 @@ class ShifConTrainer(Trainer):
         folder = Path(resume_from_checkpoint)
         with ranks.together(), _restoring(folder):
             super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
-        if self.sampler is not None:
-            self.sampler.step = json.loads((folder / SAMPLER_FILE).read_text())["sampler_step"]
+        self._restore_own(folder)
         if self.needs_vectors:
             self.shift = Shift.load(folder)
+
+    def _restore_own(self, folder: Path) -> None:
+        """Restore what the Trainer does not keep: where the pairs are, and the sums of losses."""
+        own = json.loads((folder / SAMPLER_FILE).read_text(encoding="utf-8"))
+        if self.sampler is not None:
+            self.sampler.step = own["sampler_step"]
+        self.losses = LossSums.restored(own.get("losses"), int(folder.name.rsplit("-", 1)[1]))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         with ranks.together(), _restoring(checkpoint):
@@ -510,7 +536,7 @@ def _is_sound(checkpoint: Path) -> bool:
     try:
         state = json.loads((checkpoint / SAMPLER_FILE).read_text(encoding="utf-8"))
         stated = state.get("files")  # a checkpoint of an earlier version states none
-        wrong = misfit(state, {"sampler_step": int})
+        wrong = misfit(state, {"sampler_step": int}) or LossSums.misfit(state.get("losses"))
         return not wrong and stated in (None, file_hashes(checkpoint, SAMPLER_FILE))
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
@@ -539,6 +565,15 @@ def _check(
         raise ShiftlensError(
             f"a batch of {objective.pairs} pairs is too few for {ranks.count()} "
             "processes; give each at least one"
+        )
+
+
+def _check_place(model: LanguageModel) -> None:
+    places = set((getattr(model.hf, "hf_device_map", None) or {}).values())
+    if len(places) > 1 or any(weight.is_meta for weight in model.hf.parameters()):
+        raise ShiftlensError(
+            f"{model.name!r} is spread over devices, memory or disk; load it on one device to "
+            "train it"
         )
 
 

@@ -71,6 +71,7 @@ LEVELS = [
         "parallel",
         "batches",
         "trainer",
+        "loss_sums",
         "answers",
         "evaluate",
         "experiment",

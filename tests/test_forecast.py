@@ -227,6 +227,14 @@ def mixture(folder):
         ({"states": "words"}, "states 'words'"),
         ({"batch-tokens": "0"}, "batch_tokens is 0"),
         ({"flops-per-second": "-1"}, "flops_per_second is -1"),
+        ({"flops-per-second": "inf"}, "flops_per_second is inf"),
+        ({"groups": "-1"}, "groups is -1"),
+        ({"groups": "1"}, "groups is 1"),
+        ({"tokens-per-sentence": "inf"}, "tokens is inf; give at most 10,000,000"),
+        ({"tokens-per-sentence": "nan"}, "tokens is nan; give at least 1"),
+        ({"tokens-per-sentence": "1e300", "train": None}, "tokens is 1e+300"),
+        ({"spread": "inf"}, "spread is inf; give 0 to 10"),
+        ({"spread": "nan"}, "spread is nan"),
         ({"train": None, "arm": "best"}, "unknown arm 'best'"),
         ({"train": None, "area": "2-50"}, "area 2-50 is not within layers 1..6"),
         ({"train": None, "lora-rank": "2", "lora-targets": "nope"}, "no LoRA on 'nope'"),
@@ -243,6 +251,12 @@ def test_mistakes_are_one_line(changes, named, tmp_path, capsys):
     assert main(["plan", *words]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert named in line
+
+
+def test_the_largest_texts_have_a_forecast(capsys):
+    most = ["--tokens-per-sentence", "1e7", "--spread", "10", "--train"]
+    assert main(["plan", "--model", "demo", "--languages", "3", "--sentences", "20", *most]) == 0
+    assert "training" in capsys.readouterr().out
 
 
 def test_a_config_of_another_architecture_needs_no_table_of_names(tmp_path):

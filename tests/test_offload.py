@@ -12,8 +12,10 @@ from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import load_model
+from shiftlens.sft import SftRecord
 from shiftlens.shift import LanguageVectors, Shift
 from shiftlens.train_checks import check_training
+from shiftlens.trainer import ARMS, Objective, ShifConTrainer, training_arguments
 
 CORPUS = Corpus.from_texts(
     {
@@ -66,6 +68,38 @@ def test_states_of_an_offloaded_model_are_those_of_the_plain_one(tmp_path, archi
     assert one.manifest == two.manifest
     for layer in one.layers:
         assert np.array_equal(one.states("es", layer), two.states("es", layer))
+
+
+def on_two_devices(folder, architecture):
+    """As a map over two of them leaves it, its weights in memory."""
+    hf = tiny.tiny_model(architecture)
+    hf.hf_device_map = {"model.layers.0": 0, "model.layers.1": 1}
+    return hf
+
+
+def trainer_of(hf, folder):
+    """A trainer of a model in memory."""
+    config = TrainConfig("", "", "", "", device="cpu", steps=1)
+    return ShifConTrainer(
+        load_model(hf, tiny.tiny_tokenizer()),
+        [SftRecord("1", "es", "los gatos", " si")],
+        CORPUS,
+        Objective(ARMS["msft"], (1, 2)),
+        training_arguments(config, folder),
+    )
+
+
+@pytest.mark.parametrize("loaded", [in_memory, on_disk, mapped, on_two_devices])
+def test_a_model_in_several_places_is_not_trained(tmp_path, loaded):
+    hf = loaded(tmp_path, "llama")
+    with pytest.raises(ShiftlensError, match="load it on one device to train it"):
+        trainer_of(hf, tmp_path / "run")
+
+
+def test_a_model_mapped_to_one_place_is_trained(tmp_path):
+    hf = tiny.tiny_model("llama")
+    hf.hf_device_map = {"": "cpu"}
+    assert trainer_of(hf, tmp_path / "run").fit()
 
 
 def test_a_map_is_for_reading(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,15 @@ from safetensors.torch import load_file, save_file
 from test_runs import save_model, settings, write_corpus
 
 from shiftlens.cli import main
-from shiftlens.config import TrainConfig
+from shiftlens.config import TrainConfig, to_yaml
 from shiftlens.errors import ShiftlensError
 from shiftlens.repeat import repeat_run
 from shiftlens.repeated_files import compare_folders
 from shiftlens.runs import run_sweep
+from shiftlens.settings import read_settings
+from shiftlens.sft import load_records, records_sha256
 from shiftlens.train import run_train
+from shiftlens.train_checks import check_same
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +162,28 @@ def test_a_training_that_does_not_say_what_it_was_made_of_is_not_repeated(
     assert main(["repeat", str(other), "--discard"]) == 2
     line = capsys.readouterr().err
     assert "its model" in line and "has changed since" in line and line.count("\n") == 1
+
+
+def test_a_changed_test_file_is_refused(training, tmp_path, monkeypatch, capsys):
+    records = tmp_path / "test.jsonl"
+    records.write_bytes((training.parent / "sft.jsonl").read_bytes())
+    out = tmp_path / "train"
+    shutil.copytree(training, out)
+    config = read_settings(out / "config.yaml", TrainConfig) | {"test": str(records)}
+    config = TrainConfig(**{**config, "out": str(out)})
+    (out / "config.yaml").write_text(to_yaml(config))
+    records.write_text(records.read_text().replace("0 ok", "0 no"))
+    monkeypatch.setattr("shiftlens.repeat.run_train", lambda *_: pytest.fail("it ran"))
+    assert main(["repeat", str(out), "--discard"]) == 2
+    assert f"its test {records} has changed since" in capsys.readouterr().err
+    with pytest.raises(ShiftlensError, match="a training with another test"):
+        run_train(config, [].append)
+    inputs = json.loads((out / "inputs.json").read_text())
+    hashes = {"test": records_sha256(load_records(str(records)))}
+    check_same(replace(config, test=str(training.parent / "sft.jsonl")), {**inputs, **hashes})
+    del inputs["test"]
+    (out / "inputs.json").write_text(json.dumps(inputs))
+    check_same(config, {**inputs, **hashes})
 
 
 def test_a_changed_weight_or_result_of_a_training_is_found(training, tmp_path):

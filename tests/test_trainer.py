@@ -381,6 +381,70 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path,
     assert same(resumed, straight)
 
 
+CLOCK = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+
+
+def logged(trainer):
+    """The rows of the log but for the times in them."""
+    rows = trainer.state.log_history
+    return [{name: row[name] for name in row if name not in CLOCK} for row in rows]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_killed_training_logs_the_losses_of_an_undisturbed_one(tmp_path, accumulation):
+    """Rows at steps 3 and 6, checkpoints at 2, 4 and 6: a row begins before the kill at 5."""
+    settings = {"accumulation": accumulation, "logging_steps": 3}
+    model = a_model(attention_dropout=0.1)
+    straight = a_trainer(
+        tmp_path / "straight", model=model, steps=7, save_every=2, reestimate=3, **settings
+    )
+    straight.train()
+    train_and_kill(tmp_path / "killed", "shifcon", **settings)
+    _, resumed = train_on(tmp_path / "killed", "shifcon", **settings)
+    assert [row["step"] for row in logged(straight)] == [3, 6, 7]
+    assert logged(resumed) == logged(straight)
+
+
+def test_the_log_of_a_training_killed_after_its_last_checkpoint_is_whole(tmp_path):
+    _, first = train_on(tmp_path, "shifcon")
+    again = a_trainer(tmp_path, steps=7, save_every=2, reestimate=3)
+    assert again.fit() is False
+    assert [row["step"] for row in logged(first)] == [7]
+    assert logged(again) == logged(first)
+
+
+def test_logged_losses_are_the_means_of_the_steps(tmp_path):
+    trainer = a_trainer(tmp_path, "msft", steps=4, logging_steps=2, batch_size=3, accumulation=2)
+    step, losses = trainer.compute_loss, []
+
+    def noted(*args, **kwargs):
+        losses.append(step(*args, **kwargs))
+        return losses[-1]
+
+    trainer.compute_loss = noted
+    trainer.train()
+    by_step = np.array([loss.item() for loss in losses]).reshape(4, 2).mean(axis=1)
+    rows = logged(trainer)
+    assert [row["loss"] for row in rows[:2]] == pytest.approx(by_step.reshape(2, 2).mean(axis=1))
+    assert rows[2]["train_loss"] == pytest.approx(by_step.mean())
+
+
+def test_a_checkpoint_without_sums_of_losses_logs_those_after_it(tmp_path):
+    """Such is one of an earlier version."""
+    train_and_kill(tmp_path, "shifcon", logging_steps=1)
+    own = last_checkpoint(tmp_path) / "contrast.json"
+    state = json.loads(own.read_text())
+    for losses in ({"recent": "x"}, {**state["losses"], "more": 1}):
+        own.write_text(json.dumps({**state, "losses": losses}))
+        assert last_checkpoint(tmp_path).name == "checkpoint-2"
+    del state["losses"]
+    own.write_text(json.dumps(state))
+    _, trainer = train_on(tmp_path, "shifcon", logging_steps=1)
+    rows = logged(trainer)[4:]
+    assert [row["step"] for row in rows] == [5, 6, 7, 7]
+    assert rows[-1]["train_loss"] == pytest.approx(np.mean([row["loss"] for row in rows[:3]]))
+
+
 def test_an_incomplete_checkpoint_is_passed_over(tmp_path):
     train_and_kill(tmp_path / "killed", "shifcon")
     newest = tmp_path / "killed" / "checkpoint-4"

@@ -14,6 +14,12 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.tokens import token_batches
 from shiftlens.weightless import blocks_of
 
+LONGEST = 10_000_000
+"""Most tokens a sentence of which there is a forecast."""
+
+WIDEST = 10
+"""Largest standard deviation of a length's logarithm."""
+
 Batches = Sequence[tuple[int, int]]
 """Texts of each batch, and the tokens to which they are padded."""
 
@@ -35,7 +41,7 @@ class Texts:
         spread: Standard deviation of a length's logarithm.
 
     Raises:
-        ShiftlensError: One of them is too small.
+        ShiftlensError: One of them is out of its range.
     """
 
     languages: int
@@ -47,8 +53,10 @@ class Texts:
         for name in ("languages", "sentences", "tokens"):
             if not getattr(self, name) >= 1:
                 raise ShiftlensError(f"{name} is {getattr(self, name)}; give at least 1")
-        if not self.spread >= 0:
-            raise ShiftlensError(f"spread is {self.spread}; give 0 or more")
+        if not self.tokens <= LONGEST:
+            raise ShiftlensError(f"tokens is {self.tokens}; give at most {LONGEST:,}")
+        if not 0 <= self.spread <= WIDEST:
+            raise ShiftlensError(f"spread is {self.spread}; give 0 to {WIDEST}")
 
     @property
     def total(self) -> float:

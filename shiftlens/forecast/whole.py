@@ -1,5 +1,6 @@
 """A whole run: what `shiftlens plan` says, and what a sweep says before it begins."""
 
+import math
 from dataclasses import dataclass
 
 from shiftlens.area import parse_area
@@ -59,6 +60,8 @@ def forecast_run(config: PlanConfig) -> RunForecast:
     for name in ("batch_tokens", "max_length"):
         if getattr(config, name) < 1:
             raise ShiftlensError(f"{name} is {getattr(config, name)}; give at least 1")
+    if config.groups < 0 or config.groups == 1:
+        raise ShiftlensError(f"groups is {config.groups}; give 0, or at least 2")
     texts = Texts(config.languages, config.sentences, config.tokens_per_sentence, config.spread)
     moments = config.states == "tokens"
     arm = arm_named(config.arm)
@@ -126,8 +129,10 @@ def _steps(config: PlanConfig, shape: ModelShape) -> Steps:
 
 
 def _rates(config: PlanConfig, shape: ModelShape) -> Rates | None:
-    if config.flops_per_second is not None and not config.flops_per_second > 0:
-        raise ShiftlensError(f"flops_per_second is {config.flops_per_second}; give more than 0")
+    if config.flops_per_second is not None and not 0 < config.flops_per_second < math.inf:
+        raise ShiftlensError(
+            f"flops_per_second is {config.flops_per_second}; give a number above 0"
+        )
     if config.flops_per_second is None and not config.measure:
         return None
     return measure_rates(

@@ -29,7 +29,7 @@ def train(out: str, home: str, **changes: Any) -> None:
     from test_before_after import config_of, quiet
 
     files = Path(home)
-    quiet(config_of(files, out, **{"test": str(files / "sft.jsonl"), "steps": 6, **changes}))
+    quiet(config_of(files, out, **{"test": str(files / "sft.jsonl"), "steps": 12, **changes}))
 
 
 def export(out: str, home: str, full: bool = False) -> None:
