@@ -31,6 +31,9 @@ from shiftlens.shift import Shift
 from shiftlens.store import check_folder, running, write_atomic
 from shiftlens.train import MODEL, load_trained
 
+_NOTHING = 0.005
+"""Where the language ahead has less, no language is printed."""
+
 
 @dataclass(frozen=True)
 class LensRun:
@@ -227,13 +230,15 @@ def _results(run: LensRun) -> list[str]:
             ]
         else:
             lines += ["", "language of the likeliest answer, to prompts in", *_wide(found)]
-    return [*lines, "(in brackets: its lead may be none, by the 95% interval over texts)"]
+    brackets = "in brackets: its lead may be none, by the 95% interval over texts"
+    return [*lines, f"({brackets}; -: no language has 0.5%)"]
 
 
 def _wide(pivots: pd.DataFrame) -> list[str]:
     """A row a layer, a column a language."""
     mass = pivots["pivot"] + (100 * pivots["mass"]).map(" {:.0f}%".format)
     cells = mass.where(pivots["lead_low"] > 0, "(" + mass + ")")
+    cells = cells.where(pivots["mass"] >= _NOTHING, "-")
     wide = pivots.assign(cell=cells).pivot(index="layer", columns="language", values="cell")
     order = list(dict.fromkeys(pivots["language"]))
     return wide[order].rename_axis(columns=None).to_string().splitlines()

@@ -33,6 +33,11 @@ COMPARED = {
 }
 """The claims that a person reads, as columns; that over draws has the mean of that over texts."""
 
+_FEW = 20
+"""Held-out texts below which the user is warned."""
+_EVEN = 0.98
+"""Share of the largest entropy above which a neuron is not called language-specific."""
+
 
 class NeuronsRun(NamedTuple):
     """What a search found.
@@ -230,7 +235,8 @@ def _plan(config: NeuronsConfig, finding: Corpus, held_out: Corpus | None) -> st
     if held_out is None:
         return f"{line}; an encoder, so that no perplexity is measured"
     passes = 2 + languages + config.draws
-    return f"{line}, then {passes} passes over {len(held_out)} held-out texts of each"
+    few = "; so few that the intervals say little" if len(held_out) < _FEW else ""
+    return f"{line}, then {passes} passes over {len(held_out)} held-out texts of each{few}"
 
 
 def _counts(found: NeuronsFound, table: pd.DataFrame) -> str:
@@ -240,8 +246,10 @@ def _counts(found: NeuronsFound, table: pd.DataFrame) -> str:
     if table.empty:
         return line
     low, high = table["entropy"].min(), table["entropy"].max()
-    most = f"one as active in all {len(counts)} languages has {np.log(len(counts)):.2f}"
-    return f"{line}\ntheir entropies are {low:.2f} to {high:.2f} nats; {most}"
+    even = np.log(len(counts))
+    most = f"one as active in all {len(counts)} languages has {even:.2f}"
+    spread = " (so these are of no language more than of another)" if low > _EVEN * even else ""
+    return f"{line}\ntheir entropies are {low:.2f} to {high:.2f} nats; {most}{spread}"
 
 
 def _write(stem: Path, table: pd.DataFrame) -> Path:

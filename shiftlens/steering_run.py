@@ -27,6 +27,8 @@ from shiftlens.steering_config import SteerConfig
 from shiftlens.steering_curve import check_items, steering_curve
 from shiftlens.store import STORE, ActivationStore, running, write_atomic
 
+_PRINTED = {"language": "in", "exact_match": "right in", "perplexity": "perplexity"}
+_FEW = 0.05
 KINDS = ("language", "difference", "subspace-onto", "subspace-out", "lsar", "incline")
 
 
@@ -78,19 +80,20 @@ def _run(
     title = f"{config.kind}, {config.source} to {config.target}, layer {config.layer}"
     figures = save_figure(steering_figure(table, title), out / "steering")
     write_atomic(out / "config.yaml", to_yaml(config).encode())
+    n = int(table["n"].max())
+    say(f"{title}: {n} prompts, vectors of {store.n_sentences} sentences in {store.path}")
     say(_summary(table))
     say("\n".join(map(str, ["", out / "steering.csv", *figures])))
     return table
 
 
 def _summary(table: pd.DataFrame) -> str:
-    """The values by strength; languages that no answer is in are left out."""
-    shown = table[(table["measure"] != "language") | (table["value"] > 0)]
-    wide = shown.pivot(index="strength", columns=["measure", "language"], values="value")
-    order = shown[["measure", "language"]].drop_duplicates()
-    wide = wide.reindex(columns=pd.MultiIndex.from_frame(order))
-    wide[[c for c in wide.columns if c[0] == "language"]] = wide["language"].fillna(0).to_numpy()
-    return wide.round(3).to_string()
+    """The values by strength; languages that few answers are in at every strength are left out."""
+    most = table.groupby(["measure", "language"])["value"].transform("max")
+    shown = table[(table["measure"] != "language") | (most >= _FEW)]
+    columns = shown["measure"].map(_PRINTED) + " " + shown["language"]
+    wide = shown.assign(column=columns).pivot(index="strength", columns="column", values="value")
+    return wide[list(dict.fromkeys(columns))].round(3).rename_axis(columns=None).to_string()
 
 
 def read_strengths(text: str) -> list[float]:

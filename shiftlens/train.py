@@ -111,7 +111,8 @@ def _run(task: "_Task", config: TrainConfig, say: Callable[[str], None]) -> Trai
     area = task.area or _swept_area(sweeps["before"])
     task.trainer.objective = objective_of(config, area)
     ranks.from_first(lambda: _write_area(out, area, sweeps["before"]))
-    say(summary(sweeps["before"]) + f"\n\ntraining {config.arm} in area {area[0]}-{area[1]}")
+    asked = "" if task.area is None else ", as the settings say"
+    say(f"{summary(sweeps['before'])}\n\ntraining {config.arm} in area {area[0]}-{area[1]}{asked}")
     results = [_test(model, task.test, None, config, "before")]
     _fit(task.trainer, out)
     shift = task.trainer.shift

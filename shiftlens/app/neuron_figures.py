@@ -33,7 +33,7 @@ def overlap_figure(found: NeuronsFound) -> go.Figure:
     """How many neurons two languages share; coloured by their share of both languages'."""
     hover = "%{y} and %{x}: %{text} shared, %{z:.2f} of both<extra></extra>"
     names = _names(found)
-    words = "shared, of both languages' neurons"
+    words = "shared, of the neurons of either"
     figure = go.Figure(_heatmap(found.jaccard, found.overlap, names, names, hover, words))
     figure.update_traces(zmin=0, zmax=1)
     lay_out(figure, "Neurons that two languages share")

@@ -109,7 +109,7 @@ def train(config: TrainConfig) -> int:
 
 
 def serve(config: ServeConfig) -> int:
-    """Look inside a model in the browser: patching, the shift, the sweep.
+    """Look inside a model in the browser: patching, shift, sweep, lens, neurons.
 
     The page listens on 127.0.0.1 alone. Patching needs a model only; the views of shift
     and sweep read the run folder of a sweep or training, or measure the demo. Ctrl-C

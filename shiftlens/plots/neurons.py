@@ -55,7 +55,7 @@ def neurons_figure(found: NeuronsFound, title: str | None = None) -> Figure:
         for axes in (left, right):
             _codes(axes, codes)
         figure.colorbar(counts, ax=left, location="bottom", label="neurons")
-        figure.colorbar(shares, ax=right, location="bottom", label="shared, of both languages'")
+        figure.colorbar(shares, ax=right, location="bottom", label="shared, of either's neurons")
         if title:
             figure.suptitle(title)
         figure.draw_without_rendering()
