@@ -1,4 +1,4 @@
-"""A shift as a part of the weights: a checkpoint that needs no hooks and costs nothing."""
+"""A shift as a part of the weights: a checkpoint that needs no hooks at inference."""
 
 import copy
 from typing import Any, cast
