@@ -33,7 +33,7 @@ class LossSums:
         """Mean loss of the steps since the last row; begins the next row."""
         recent, steps = self._recent(), step - self.row
         self.recent, self.before, self.row = 0.0, self.before + recent, step
-        return recent / steps
+        return recent / max(steps, 1)
 
     def of_all(self, step: int) -> float:
         """Mean loss of all steps."""

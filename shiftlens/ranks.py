@@ -1,6 +1,6 @@
 """Several processes at one task: who this one is, what all agree on, and whose turn it is.
 
-A launcher (``accelerate launch``, ``torchrun``, ``mpirun``) starts the same command several times.
+A launcher (``accelerate launch``, ``torchrun``) starts the same command several times.
 Every function here is for all of them to call, in the same order; of one process alone they ask
 nothing. What is said between the processes goes over a gloo group of its own, which waits as long
 as it takes: the first process may sweep for hours while the others wait for it.

@@ -320,9 +320,12 @@ def _fit(trainer: ShifConTrainer, out: Path) -> None:
     trainer.language_model.hf.eval()
     if not trained and (out / MODEL / "shift.json").exists():
         trainer.shift = Shift.load(out / MODEL)
-    log = pd.DataFrame(trainer.state.log_history).to_csv(index=False).encode()
+    log = pd.DataFrame(trainer.state.log_history)
+    log = log[
+        sorted(log, key=lambda name: (name != "step", name))
+    ]  # those of a checkpoint are sorted
     if ranks.is_first() and (trained or not (out / "log.csv").exists()):
-        write_atomic(out / "log.csv", log)
+        write_atomic(out / "log.csv", log.to_csv(index=False).encode())
 
 
 def _whole(model: LanguageModel, out: Path, device: str) -> LanguageModel:
