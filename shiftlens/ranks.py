@@ -25,7 +25,7 @@ NUMBERS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """What launchers call the number of processes, and that of this one."""
 
 
-_SIGNS_OF_A_LOSS = ("gloo", "NCCL", "Connection", "Broken pipe", "store")
+_SIGNS_OF_A_LOSS = ("gloo", "NCCL", "Connection", "Broken pipe", "TCPStore")
 """What torch.distributed says of a process that is gone."""
 
 

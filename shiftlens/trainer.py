@@ -209,11 +209,8 @@ class ShifConTrainer(Trainer):
         corpus = self.parallel.head(min(objective.vector_sentences, len(self.parallel)))
         training = self.language_model.hf.training
         self.language_model.hf.eval()
-        with torch.no_grad(), torch.autocast(self.args.device.type, enabled=False):
-            vectors = self._within(
-                self.model_wrapped,
-                lambda _: LanguageVectors.from_model(self.language_model, corpus, self.pooling),
-            )
+        with torch.no_grad():
+            vectors = self._within(self.model_wrapped, lambda _: self._vectors(corpus))
         vectors = ranks.from_first(lambda: vectors)
         self.language_model.hf.train(training)
         target = None
@@ -222,6 +219,11 @@ class ShifConTrainer(Trainer):
         elif objective.arm.vectors == "third":
             target = objective.third or _third(self.parallel, objective.dominant)
         return Shift(vectors, objective.area, objective.dominant, target)
+
+    def _vectors(self, corpus: Corpus) -> LanguageVectors:
+        """Language vectors without the autocast that a wrapped model's forward turns on."""
+        with torch.autocast(self.args.device.type, enabled=False):
+            return LanguageVectors.from_model(self.language_model, corpus, self.pooling)
 
     def get_train_dataloader(self) -> Any:
         """The batches of one process in every process; the collator takes its part of each."""

@@ -864,3 +864,14 @@ def test_an_arm_without_pairs_needs_no_batch_of_them(tmp_path):
     assert a_trainer(tmp_path, "msft", pairs=40).sampler is None
     with refused("40 pairs"):
         a_trainer(tmp_path, pairs=40)
+
+
+def test_vectors_are_float32_whatever_autocast_a_wrapped_forward_turns_on(tmp_path):
+    trainer = a_trainer(tmp_path, "shifcon")
+    plain = trainer._vectors(CORPUS)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = trainer._vectors(CORPUS)
+        rounded = LanguageVectors.from_model(trainer.language_model, CORPUS, trainer.pooling)
+    for code in CORPUS.languages:
+        assert torch.equal(inside[code], plain[code])
+    assert any(not torch.equal(rounded[code], plain[code]) for code in CORPUS.languages)
