@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from shiftlens import ranks
+from shiftlens.background import Background
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.fitting import fitting_batch
@@ -66,13 +68,16 @@ def collect_states(
             with (
                 progress_bar(plan, missing, progress) as bar,
                 layer_reader(model, masked_mean) as reader,
+                Background(model.device) as background,
             ):
 
                 def run(file: str) -> None:
-                    states = _shard_states(model, corpus, plan, file, reader, bar)
-                    store.write(file, np.array(plan.rows[file]), states)
+                    states = _shard_states(model, plan, file, reader, bar)
+                    background.do(partial(_write, store, corpus, plan, file, states))
 
                 run_missing(plan, missing, bar, run)
+                with ranks.together():
+                    background.finish()
     return store
 
 
@@ -106,25 +111,53 @@ def run_missing(
 
 def _shard_states(
     model: LanguageModel,
-    corpus: Corpus,
     plan: CollectionPlan,
     file: str,
     reader: "LayerReader",
     bar: tqdm,
-) -> np.ndarray:
-    parts: list[np.ndarray] = []
+) -> "DeviceStates":
+    manifest = plan.manifest
+    shape = (len(manifest["layers"]), len(plan.rows[file]), manifest["model"]["d_model"])
+    states = DeviceStates(shape, model.device)
+    run_shard(model, plan, file, reader, bar, lambda _, pooled: states.add(pooled))
+    return states
 
-    def keep(rows: list[int], pooled: list[Tensor]) -> None:
-        device = pooled[0].device
-        states = torch.stack([means.to(device) for means in pooled], dim=1).cpu().numpy()
-        bad = np.argwhere(~np.isfinite(states).all(axis=-1))
-        if len(bad):
-            row, layer = bad[0]
-            raise not_finite(shard_language(file), corpus.ids[rows[row]], layer)
-        parts.append(states)
 
-    run_shard(model, plan, file, reader, bar, keep)
-    return np.concatenate(parts)
+class DeviceStates:
+    """A shard's states on their way from a device, which is not waited for until they are read."""
+
+    def __init__(self, shape: tuple[int, int, int], device: torch.device):
+        self.cuda = device.type == "cuda"
+        self._states = torch.empty(shape, pin_memory=self.cuda)
+        self._filled = 0
+        self._copied: dict[torch.device, torch.cuda.Event] = {}
+
+    def add(self, pooled: list[Tensor]) -> None:
+        """Take the states of a batch, ``(batch, d_model)`` a layer."""
+        rows = slice(self._filled, self._filled + len(pooled[0]))
+        self._filled = rows.stop
+        for own, means in zip(self._states, pooled, strict=True):
+            own[rows].copy_(means, non_blocking=self.cuda)
+        for device in {means.device for means in pooled if means.is_cuda}:
+            event = self._copied[device] = torch.cuda.Event()
+            event.record(torch.cuda.current_stream(device))
+
+    def read(self) -> np.ndarray:
+        """The states, ``(L + 1, n, d_model)``, when the last has come."""
+        for event in self._copied.values():
+            event.synchronize()
+        return self._states.numpy()
+
+
+def _write(
+    store: ActivationStore, corpus: Corpus, plan: CollectionPlan, file: str, states: DeviceStates
+) -> None:
+    rows, found = np.array(plan.rows[file]), states.read().swapaxes(0, 1)
+    bad = np.argwhere(~np.isfinite(found).all(axis=-1))
+    if len(bad):
+        row, layer = bad[0]
+        raise not_finite(shard_language(file), corpus.ids[rows[row]], layer)
+    store.write(file, rows, found)
 
 
 def not_finite(language: str, sentence: str, layer: int) -> ShiftlensError:

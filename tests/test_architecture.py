@@ -12,6 +12,7 @@ PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
     {
         "errors",
+        "background",
         "fitting",
         "forms",
         "config",

@@ -37,10 +37,10 @@ with tempfile.TemporaryDirectory() as folder:  # so that what is imported late i
     collect_states(model, corpus.head(2), folder + "/store", progress=False)
 compute = collect._shard_states
 
-def logged(model, corpus, plan, file, *rest):
+def logged(model, plan, file, *rest):
     with open(path + ".log", "a") as log:
         log.write(file + "\\n")
-    return compute(model, corpus, plan, file, *rest)
+    return compute(model, plan, file, *rest)
 
 collect._shard_states = logged
 print("ready", flush=True)
