@@ -14,7 +14,8 @@ lies in --out, in a folder a set of sizes and text, and a stopped run goes on th
 to --results.
 
 Command: python benchmarks/bible.py --bible DIR --ntrex DIR [--seeds 3] [--until sweep]
-Cost: about an hour of one core, a fifth of it the base model.
+    python benchmarks/bible.py --bible DIR --ntrex DIR --size large --workers 10     (on a GPU)
+Cost: about an hour of one core, a fifth of it the base model; large, minutes of one H200.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from bible_base import MID, TINY, Sizes, Text, is_trained, read_text, train_base
+from bible_base import LARGE, MID, TINY, Sizes, Text, is_trained, read_text, train_base
 from bible_judge import Cell, losses, low_loss, retrieved
 from bible_report import report
 from safetensors.numpy import load_file, save
@@ -39,15 +40,19 @@ from tqdm import tqdm
 from shiftlens import LanguageModel, Shift, SweepConfig, load_model
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.models import find_device
 from shiftlens.runs import run_sweep
 from shiftlens.store import make_folder, write_atomic
 from shiftlens.trainer import ARMS, ShifConTrainer, objective_of, training_arguments
 
 COMPARED = ("base", "base-shift", "msft", "msft-parallel", "shift-only", "mcl-only", "shifcon",
-            "random-vector", "third-language", "anchored-shift")  # fmt: skip
+            "random-vector", "third-language", "recentred", "l2-only", "l2-shift",
+            "anchored-only", "anchored-shift")  # fmt: skip
 RATES = (1e-4, 3e-4, 1e-3)
 WEIGHTS = (0.3, 1.0)
 RESULTS = Path(__file__).parent / "results"
+SIZES = {"tiny": TINY, "small": Sizes(), "large": LARGE}
+"""Tiny, to try the script; small for an hour of one core; large for minutes of a GPU."""
 SHARE = 0.5
 """Share of the layers that the area takes: three of six, so that two layers are contrasted."""
 
@@ -64,13 +69,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all trainings share: the folder, the text, the sizes, the area; and how many at once."""
+    """What all trainings share: the folder, the text, the sizes, the area; how many, and where."""
 
     out: Path
     text: Text
     sizes: Sizes
     area: tuple[int, int]
     workers: int = 1
+    device: str = "cpu"
 
     @cached_property
     def base(self) -> str:
@@ -84,7 +90,7 @@ class Bench:
     def train(self, setting: Setting) -> tuple[LanguageModel, Shift | None]:
         """Train one arm in memory; an arm that is not trained is the base model."""
         config = self.config(setting)
-        model = load_model(self.out / "base", device="cpu")
+        model = load_model(self.out / "base", device=self.device)
         transformers.set_seed(setting.seed)
         with tempfile.TemporaryDirectory() as folder:
             quiet = {"save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
@@ -120,7 +126,7 @@ class Bench:
             reestimate=max(1, self.sizes.steps // 2),
             vector_sentences=self.sizes.vectors,
             third=next((code for code in self.text.parallel.languages if code in MID), None),
-            device="cpu",
+            device=self.device,
         )
 
     def cells(self, settings: Sequence[Setting], split: str) -> dict[Setting, Cell]:
@@ -206,13 +212,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bible"), help="run folder")
     parser.add_argument("--results", type=Path, help="folder of the tables")
     parser.add_argument("--seeds", type=int, default=3, help="paired seeds of every arm")
-    parser.add_argument("--steps", type=int, help=f"of every arm; by default {Sizes().steps}")
+    parser.add_argument("--steps", type=int, help="of every arm, in place of the size's")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--until", choices=["base", "sweep", "tune", "arms"], default="arms")
-    parser.add_argument("--tiny", action="store_true", help="all sizes tiny, to try the script")
+    parser.add_argument("--size", choices=list(SIZES), default="small", help="of everything")
+    parser.add_argument("--device", default="auto", help="where models are trained and judged")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sizes = TINY if options.tiny else Sizes()
+    sizes, device = SIZES[options.size], find_device(options.device).type
     sizes = replace(sizes, steps=options.steps or sizes.steps)
     try:
         text = read_text(options.bible, options.ntrex, sizes)
@@ -220,10 +227,10 @@ def main() -> None:
         parser.error(str(error))
     out = make_folder(options.out / text.sha256(sizes)[:12])
     if not is_trained(out / "base"):
-        train_base(text, sizes, make_folder(out / "base"))
+        train_base(text, sizes, make_folder(out / "base"), device)
     if options.until == "base":
         return
-    bench = Bench(out, text, sizes, sweep_base(text, out), options.workers)
+    bench = Bench(out, text, sizes, sweep_base(text, out), options.workers, device)
     if options.until == "sweep":
         return
     settings = choose(bench)
@@ -238,7 +245,7 @@ def main() -> None:
     ]
     found = bench.cells(wanted, "test")
     cells = {(setting.arm, setting.seed): cell for setting, cell in found.items()}
-    folder = options.results or (out if options.tiny else RESULTS)
+    folder = options.results or (out if options.size == "tiny" else RESULTS / options.size)
     report(bench, settings, cells, make_folder(folder))
 
 

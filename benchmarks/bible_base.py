@@ -83,6 +83,18 @@ TINY = Sizes(
 )
 
 
+LARGE = Sizes(
+    width=192,
+    layers=8,
+    base_steps=1600,
+    base_batch=128,
+    records=1500,
+    parallel=1500,
+    steps=300,
+    batch=32,
+)
+
+
 @dataclass(frozen=True)
 class Text:
     """Who is trained and judged on what; no verse is in two parts.
@@ -209,18 +221,22 @@ def new_model(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> LlamaForCausa
     )
 
 
-def train_base(text: Text, sizes: Sizes, out: Path) -> None:
+def train_base(text: Text, sizes: Sizes, out: Path, device: str) -> None:
     """Train tokenizer and base model and write both; killed, it goes on from its checkpoint."""
     tokenizer = train_tokenizer(text, sizes.vocabulary)
     end = tokenizer.eos_token_id
-    verses = [verse for own in text.pretraining.values() for verse in own]
-    rows = [{"input_ids": [*ids, end]} for ids in tokenizer(verses)["input_ids"]]
+
+    def rows(languages: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+        verses = [verse for own in languages.values() for verse in own]
+        return [{"input_ids": [*ids, end]} for ids in tokenizer(verses)["input_ids"]]
+
     transformers.set_seed(0)
     trainer = Trainer(
         new_model(tokenizer, sizes),
-        base_arguments(sizes, out / "checkpoints"),
+        base_arguments(sizes, out / "checkpoints", device),
         DataCollatorForLanguageModeling(tokenizer, mlm=False),
-        rows,
+        rows(text.pretraining),
+        rows(text.validation.texts),
     )
     done = (path.parent for path in (out / "checkpoints").glob("*/trainer_state.json"))
     latest = max(done, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
@@ -235,8 +251,11 @@ def is_trained(out: Path) -> bool:
     return (out / "model.safetensors").exists() and not (out / "checkpoints").exists()
 
 
-def base_arguments(sizes: Sizes, folder: Path) -> Any:
-    """The Trainer's settings: AdamW, a cosine after a warm-up, verses of like length together."""
+def base_arguments(sizes: Sizes, folder: Path, device: str) -> Any:
+    """The Trainer's settings: AdamW, a cosine after a warm-up, verses of like length together.
+
+    The checkpoint of the lowest loss on held-out verses is kept.
+    """
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=sizes.base_steps,
@@ -248,10 +267,13 @@ def base_arguments(sizes: Sizes, folder: Path) -> Any:
         weight_decay=0.1,
         adam_beta2=0.98,
         save_steps=200,
+        eval_steps=200,
+        eval_strategy="steps",
+        load_best_model_at_end=True,
         save_total_limit=2,
         logging_steps=50,
         report_to="none",
-        use_cpu=True,
+        use_cpu=device == "cpu",
         seed=0,
         dataloader_pin_memory=False,
     )

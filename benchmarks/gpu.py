@@ -33,7 +33,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,14 +167,14 @@ def measure_collection(shape: str, device: torch.device, matmul: float) -> dict[
     model, corpus = make_model(shape, torch.bfloat16, device), make_corpus(shape)
     options = {"batch_tokens": SIZES[shape]["batch_tokens"]}
     plan = plan_collection(model, corpus, **options)
-    forward_passes(model, plan_collection(model, corpus.head(8), **options))
+    forward_passes(model, plan)
+    passed, batches = timed(lambda: forward_passes(model, plan), device)
     reset_peak(device)
     with tempfile.TemporaryDirectory() as folder:
         collected, _ = timed(
             lambda: collect_states(model, corpus, f"{folder}/s", plan=plan, progress=False), device
         )
         memory = peak(device)
-    passed, batches = timed(lambda: forward_passes(model, plan), device)
     counted = ModelShape.of(model.hf)
     flops = sum(counted.forward(*batch) for batch in batches)
     tokens = sum(len(ids) for language in plan.tokens.values() for ids in language.ids)
@@ -232,7 +231,7 @@ def measure_steps(shape: str, device: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {"trained": f"LoRA {LORA[shape]}" if adapted else "all weights"}
     for name, loss_of in (("sft", plain), ("shifcon", shifcon)):
         reset_peak(device)
-        found[f"{name}_seconds"] = seconds(lambda way=loss_of: step(way), device, budget=10)
+        found[f"{name}_seconds"] = seconds(lambda way=loss_of: step(way), device, budget=5)
         found[f"{name}_peak_bytes"] = peak(device)
     found["shifcon_over_sft"] = found["shifcon_seconds"] / found["sft_seconds"]
     return found
@@ -262,6 +261,13 @@ def measure_decompositions(shape: str, device: torch.device) -> dict[str, float]
     }
 
 
+PARTS: dict[str, Callable[[str, torch.device, float], dict[str, Any]]] = {
+    "collection": measure_collection,
+    "steps": lambda shape, device, _: measure_steps(shape, device),
+    "decompositions": lambda shape, device, _: measure_decompositions(shape, device),
+}
+
+
 def device_name(device: torch.device) -> str:
     """What the device is called."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -278,6 +284,7 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--shapes", default="1b,7b", help=f"among {', '.join(SHAPES)}")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="file for the results")
     options = parser.parse_args()
@@ -296,12 +303,8 @@ def main() -> None:
     path = results_path(device, options.out)
     for shape in options.shapes.split(","):
         row = found["shapes"][shape] = {}
-        for name, measure in (
-            ("collection", partial(measure_collection, matmul=matmul)),
-            ("steps", measure_steps),
-            ("decompositions", measure_decompositions),
-        ):
-            row[name] = measure(shape, device)
+        for name in options.parts.split(","):
+            row[name] = PARTS[name](shape, device, matmul)
             reset_peak(device)
             print(shape, name, json.dumps(row[name]), flush=True)
             if path is not None:

@@ -53,7 +53,7 @@ def finished(modules, places):
     """The folder of one whole run; of its results the tables."""
     verses, news, place = places
     words = ["--bible", verses, "--ntrex", news, "--out", place / "run", "--results", place / "r"]
-    command = ["bible.py", "--tiny", "--seeds", "2", *map(str, words)]
+    command = ["bible.py", "--size", "tiny", "--device", "cpu", "--seeds", "2", *map(str, words)]
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", command)
