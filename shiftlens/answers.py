@@ -237,6 +237,6 @@ def _score(
     predicted = torch.cat([first[rows], logits], dim=1)[own].float()
     losses = torch.zeros(own.shape, dtype=torch.float64)
     losses[own.cpu()] = (
-        cross_entropy(predicted, targets["input_ids"][own], reduction="none").double().cpu()
+        cross_entropy(predicted, targets["input_ids"][own], reduction="none").cpu().double()
     )
     return -losses.sum(dim=1)

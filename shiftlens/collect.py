@@ -153,9 +153,8 @@ def _write(
     store: ActivationStore, corpus: Corpus, plan: CollectionPlan, file: str, states: DeviceStates
 ) -> None:
     rows, found = np.array(plan.rows[file]), states.read().swapaxes(0, 1)
-    bad = np.argwhere(~np.isfinite(found).all(axis=-1))
-    if len(bad):
-        row, layer = bad[0]
+    if not np.isfinite([found.min(), found.max()]).all():
+        row, layer = np.argwhere(~np.isfinite(found).all(axis=-1))[0]
         raise not_finite(shard_language(file), corpus.ids[rows[row]], layer)
     store.write(file, rows, found)
 

@@ -105,7 +105,7 @@ class LanguageVectors:
                     layer: int, stream: Tensor, mask: Tensor = mask, total: Tensor = total
                 ) -> None:
                     means = masked_mean(stream, mask.to(stream.device))
-                    total[layer] += means.double().sum(0).cpu()
+                    total[layer] += means.cpu().double().sum(0)
 
                 with torch.no_grad(), residual_hooks(model, add, layers):
                     model.hf.base_model(**inputs)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.forms import is_code, misfit
@@ -41,8 +41,34 @@ DAMAGE = (
 """What reading a damaged shard can raise."""
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
     """Write a file so that it is either whole under its name or not there at all.
+
+    Args:
+        path: The file; what it held before is replaced.
+
+    Yields:
+        The name to write it under. It takes its own name when the block ends.
+
+    Raises:
+        ShiftlensError: The folder cannot be written to, or the disk is full.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+    try:
+        with saving(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write some bytes by :func:`replacing`.
 
     Args:
         path: The file; what it held before is replaced.
@@ -51,17 +77,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         ShiftlensError: The folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise ShiftlensError(f"cannot write {path}: {error.strerror}") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def check_folder(path: Path) -> None:
@@ -311,7 +328,8 @@ class ShardStore:
         header = {key: array_sha256(value) for key, value in tensors.items()}
         header |= {"manifest": self._manifest_sha256, "file": file}
         metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
-        write_atomic(self.path / file, save(tensors, metadata=metadata))
+        with replacing(self.path / file) as temporary:
+            save_file(tensors, temporary, metadata=metadata)
 
     def _read(self, file: str, keys: Sequence[str]) -> list[np.ndarray]:
         """Read tensors of a shard and hold each against its hash."""

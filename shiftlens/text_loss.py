@@ -46,10 +46,10 @@ def text_losses(
     order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
     for batch in token_batches(order, rows, batch_tokens):
         inputs = model.pad([rows[row] for row in batch])
-        mask = inputs["attention_mask"][:, 1:].double()
+        mask = inputs["attention_mask"][:, 1:].cpu()
         with fitting_batch(inputs["input_ids"].shape, batch_tokens):
             chosen = _log_probabilities(model, inputs)
-        losses[batch] = (-(chosen * mask).sum(1) / mask.sum(1)).cpu().numpy()
+        losses[batch] = (-(chosen * mask).sum(1) / mask.sum(1)).numpy()
     if len(bad := np.flatnonzero(~np.isfinite(losses))):
         raise ShiftlensError(
             f"text {bad[0] + 1}: the loss is NaN or infinite; a float16 model may need --dtype "
@@ -71,4 +71,4 @@ def _log_probabilities(model: LanguageModel, inputs: dict[str, Tensor]) -> Tenso
     for own, wanted in zip(logits.split(rows), following.split(rows), strict=True):
         wide = own.float()
         parts.append(wide.gather(1, wanted[:, None])[:, 0] - wide.logsumexp(-1))
-    return torch.cat(parts).double().to(ids.device).view(ids.shape)[:, :-1]
+    return torch.cat(parts).cpu().double().view(ids.shape)[:, :-1]

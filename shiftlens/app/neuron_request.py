@@ -109,7 +109,7 @@ def _continued(model: LanguageModel, request: ScaleRequest) -> Continuation:
     [text] = generate_answers(model, [record], max_new_tokens=_NEW)
     with torch.no_grad():
         logits = model.hf(**model.pad(encode_prompts(model, [request.text]))).logits[0, -1]
-    likely = logits.double().softmax(-1).topk(min(_TOP, len(logits)))
+    likely = logits.cpu().double().softmax(-1).topk(min(_TOP, len(logits)))
     names = [token_text(model, token) for token in likely.indices.tolist()]
     return Continuation(tuple(zip(names, likely.values.tolist(), strict=True)), text)
 

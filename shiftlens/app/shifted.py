@@ -121,7 +121,7 @@ def _next_token(
         else:
             with shift.applied(model, [record.language for record in records]):
                 logits = model.hf(**inputs, logits_to_keep=1).logits
-    return logits[:, -1].double().softmax(-1).cpu()
+    return logits[:, -1].cpu().double().softmax(-1)
 
 
 def _top(

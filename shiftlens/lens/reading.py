@@ -51,7 +51,7 @@ def read_layers(
             measure(head.logits(states[start : start + rows]).float(), slice(start, start + rows))
             for start in range(0, len(states), rows)
         ]
-        values[layer] = torch.cat(parts).double().cpu()
+        values[layer] = torch.cat(parts).cpu().double()
 
     with torch.no_grad(), residual_hooks(model, read, range(model.n_layers + 1)):
         model.hf.base_model(**inputs, use_cache=False)

@@ -82,7 +82,7 @@ def text_lens(
         columns.append(entropy(probabilities)[:, None])
         if tokens is not None:
             columns.append(tokens.mass(probabilities))
-        return torch.cat([column.double() for column in columns], dim=1)
+        return torch.cat([column.cpu().double() for column in columns], dim=1)
 
     with shifting(model, shift, language or ""):
         values = read_layers(model, head, inputs, inputs["attention_mask"].bool(), measure)

@@ -121,7 +121,7 @@ def _continue(
 ) -> Continuation:
     """Go on greedily from the next-token logits ``(1, vocabulary)`` of a text that was read."""
     model, seen = patcher.model, cache.get_seq_length()
-    likely = logits[0].double().softmax(-1).topk(min(top, logits.shape[-1]))
+    likely = logits[0].cpu().double().softmax(-1).topk(min(top, logits.shape[-1]))
     shown = [token_text(model, token) for token in likely.indices.tolist()]
     room = max_new_tokens if model.max_positions is None else model.max_positions - seen + 1
     tokens: list[int] = []
