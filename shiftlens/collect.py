@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from torch import Tensor
 from tqdm import tqdm
 
@@ -224,12 +225,13 @@ class LayerReader:
     def run(self, model: LanguageModel, inputs: dict[str, Tensor], mask: Tensor) -> list[Tensor]:
         """What is pooled of layers 0..L of one padded batch."""
         self.mask = mask
-        model.hf.base_model(**inputs, **_no_cache(model))
+        model.hf.base_model(**inputs, **no_cache(model.hf))
         return [self.pooled[layer] for layer in sorted(self.pooled)]
 
 
-def _no_cache(model: LanguageModel) -> dict[str, bool]:
-    return {"use_cache": False} if hasattr(model.hf.config, "use_cache") else {}
+def no_cache(hf: transformers.PreTrainedModel) -> dict[str, bool]:
+    """What tells a model to keep no keys and values, where it knows of such."""
+    return {"use_cache": False} if hasattr(hf.config, "use_cache") else {}
 
 
 def run_shard(

@@ -7,6 +7,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from shiftlens.collect import no_cache
 from shiftlens.forecast.shape import Batches, ModelShape, Texts
 from shiftlens.plan import moment_bytes, rows_of_a_shard, state_bytes
 from shiftlens.pooling import masked_mean
@@ -111,7 +112,7 @@ def forward_bytes(hf: transformers.PreTrainedModel, rows: int, tokens: int) -> i
     handles = [block.register_forward_hook(pool) for block in blocks_of(hf)]
     try:
         with LiveBytes() as bytes_, torch.no_grad():
-            hf.base_model(**inputs)
+            hf.base_model(**inputs, **no_cache(hf))
     finally:
         for handle in handles:
             handle.remove()
