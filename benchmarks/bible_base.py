@@ -90,7 +90,7 @@ LARGE = Sizes(
     base_batch=128,
     records=1500,
     parallel=1500,
-    steps=300,
+    steps=200,
     batch=32,
 )
 
@@ -260,6 +260,7 @@ def base_arguments(sizes: Sizes, folder: Path, device: str) -> Any:
         output_dir=str(folder),
         max_steps=sizes.base_steps,
         per_device_train_batch_size=sizes.base_batch,
+        per_device_eval_batch_size=64,
         train_sampling_strategy="group_by_length",
         learning_rate=2e-3,
         lr_scheduler_type="cosine",

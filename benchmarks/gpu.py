@@ -15,8 +15,8 @@ each shape:
 torch.linalg: the singular value decomposition of a half (1000 states of the shape's width) and the
 eigenvalues of a joint span, which are nearly all of its work.
 
-Results are written with date and device to benchmarks/results/gpu-DEVICE.json. Never run on a GPU
-so far: there is no such file then. On a CPU they go nowhere but to --out.
+Results are written with date and device to benchmarks/results/gpu-DEVICE.json; parts that are not
+measured stay as they were there. On a CPU they go nowhere but to --out.
 
 Command: python benchmarks/gpu.py [--shapes 1b,7b]
     python benchmarks/gpu.py --device cpu --shapes tiny     (a try of the script, not of a GPU)
@@ -85,10 +85,12 @@ SHAPES: dict[str, dict[str, Any]] = {
 NAMES = ("sentences", "tokens", "batch_tokens", "rows", "record", "pairs", "half")
 SIZES = {
     "tiny": dict(zip(NAMES, (24, 12, 128, 4, 16, 3, 20), strict=True)),
-    "1b": dict(zip(NAMES, (4000, 40, 16_384, 32, 256, 32, 1000), strict=True)),
+    "1b": dict(zip(NAMES, (12_000, 40, 16_384, 32, 256, 32, 1000), strict=True)),
     "7b": dict(zip(NAMES, (2000, 40, 16_384, 16, 256, 32, 1000), strict=True)),
 }
 """Of the corpus, of the steps and of the decompositions."""
+WARM = 600
+"""Sentences a language that are run before the clock."""
 LANGUAGES = ("en", "de", "fi")
 LORA = {"7b": 16}
 W_CON = 0.3
@@ -167,7 +169,7 @@ def measure_collection(shape: str, device: torch.device, matmul: float) -> dict[
     model, corpus = make_model(shape, torch.bfloat16, device), make_corpus(shape)
     options = {"batch_tokens": SIZES[shape]["batch_tokens"]}
     plan = plan_collection(model, corpus, **options)
-    forward_passes(model, plan)
+    forward_passes(model, plan_collection(model, corpus.head(WARM), **options))
     passed, batches = timed(lambda: forward_passes(model, plan), device)
     reset_peak(device)
     with tempfile.TemporaryDirectory() as folder:
@@ -291,6 +293,8 @@ def main() -> None:
     device = find_device(options.device)
     side = 8192 if device.type != "cpu" else 256
     matmul = product_rate(side, side, side, torch.bfloat16, device)
+    path = results_path(device, options.out)
+    earlier = json.loads(path.read_text()) if path is not None and path.exists() else {}
     found: dict[str, Any] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "device": device_name(device),
@@ -298,11 +302,10 @@ def main() -> None:
         "transformers": transformers.__version__,
         "python": platform.python_version(),
         "matmul_flops_per_second": matmul,
-        "shapes": {},
+        "shapes": earlier.get("shapes", {}),
     }
-    path = results_path(device, options.out)
     for shape in options.shapes.split(","):
-        row = found["shapes"][shape] = {}
+        row = found["shapes"].setdefault(shape, {})
         for name in options.parts.split(","):
             row[name] = PARTS[name](shape, device, matmul)
             reset_peak(device)
