@@ -85,12 +85,10 @@ SHAPES: dict[str, dict[str, Any]] = {
 NAMES = ("sentences", "tokens", "batch_tokens", "rows", "record", "pairs", "half")
 SIZES = {
     "tiny": dict(zip(NAMES, (24, 12, 128, 4, 16, 3, 20), strict=True)),
-    "1b": dict(zip(NAMES, (12_000, 40, 16_384, 32, 256, 32, 1000), strict=True)),
+    "1b": dict(zip(NAMES, (4000, 40, 16_384, 32, 256, 32, 1000), strict=True)),
     "7b": dict(zip(NAMES, (2000, 40, 16_384, 16, 256, 32, 1000), strict=True)),
 }
 """Of the corpus, of the steps and of the decompositions."""
-WARM = 600
-"""Sentences a language that are run before the clock."""
 LANGUAGES = ("en", "de", "fi")
 LORA = {"7b": 16}
 W_CON = 0.3
@@ -169,7 +167,7 @@ def measure_collection(shape: str, device: torch.device, matmul: float) -> dict[
     model, corpus = make_model(shape, torch.bfloat16, device), make_corpus(shape)
     options = {"batch_tokens": SIZES[shape]["batch_tokens"]}
     plan = plan_collection(model, corpus, **options)
-    forward_passes(model, plan_collection(model, corpus.head(WARM), **options))
+    forward_passes(model, plan)
     passed, batches = timed(lambda: forward_passes(model, plan), device)
     reset_peak(device)
     with tempfile.TemporaryDirectory() as folder:
@@ -185,6 +183,7 @@ def measure_collection(shape: str, device: torch.device, matmul: float) -> dict[
         "parameters": counted.parameters,
         "tokens": tokens,
         "padded_tokens": sum(rows * width for rows, width in batches),
+        "matmul_flops_per_second": matmul,
         "tokens_per_second": tokens / collected,
         "share_of_matmul_peak": flops / collected / matmul,
         "forward_tokens_per_second": tokens / passed,
@@ -301,7 +300,6 @@ def main() -> None:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "python": platform.python_version(),
-        "matmul_flops_per_second": matmul,
         "shapes": earlier.get("shapes", {}),
     }
     for shape in options.shapes.split(","):
