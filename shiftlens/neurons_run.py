@@ -20,9 +20,9 @@ from shiftlens.plan import check_sizes
 from shiftlens.plots.neurons import effects_figure, neurons_figure
 from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet
-from shiftlens.settings import check_run_folder
 from shiftlens.sft import load_records
-from shiftlens.store import running, write_atomic
+from shiftlens.store import check_folder, running, write_atomic
+from shiftlens.whose import check_run_folder
 
 COMPARED = {
     "itself": "change",
@@ -65,12 +65,13 @@ def run_neurons(config: NeuronsConfig, say: Callable[[str], None] = print) -> Ne
     Raises:
         ShiftlensError: Something asked for is not there or does not fit (named).
     """
+    check_folder(Path(config.out))
+    check_run_folder(config, may_change=("out", "device"))
     check_scaling(config.factor, config.draws)
     check_sizes(batch_tokens=config.batch_tokens, max_length=config.max_length)
     check_seed(config.seed)
     corpus = _corpus(config)
     check_rates(corpus.languages, config.share, config.filter_rate, config.bar_rate)
-    check_run_folder(config, may_change=("out", "device"))
     model = load_model(config.model, dtype=config.dtype, device=config.device)
     finding, held_out = _texts(config, model, corpus)
     with running(config.out):

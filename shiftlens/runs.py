@@ -29,6 +29,7 @@ from shiftlens.store import STORE, ActivationStore, check_folder, running, write
 from shiftlens.sweep import LayerSweep, sweep_layers
 from shiftlens.sweep_options import SweepOptions
 from shiftlens.token_moments import TOKENS, TokenMoments, TokenPlan, collect_token_moments
+from shiftlens.whose import check_run_folder
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,8 @@ def load_inputs(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
     Raises:
         ShiftlensError: Something in the settings, model or corpus is not usable.
     """
+    check_folder(Path(config.out))
+    check_run_folder(config)
     languages = None if config.languages is None else language_list(config.languages)
     config.dominant = language_code(config.dominant)
     corpus = load_corpus(config.corpus, languages, keep_intersection=config.keep_intersection)
@@ -192,7 +195,6 @@ def load_inputs(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
         raise ShiftlensError(f"states {config.states!r} are neither sentences nor tokens")
     tokens = config.states == "tokens"
     _options(config).check(corpus.languages, config.dominant, len(corpus), tokens)
-    check_folder(Path(config.out))
     return corpus, load_model(config.model, dtype=config.dtype, device=config.device)
 
 

@@ -119,8 +119,26 @@ def saving(path: str | Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def left_as_found(path: Path) -> Iterator[None]:
+    """Take away the empty folders, this one and its parents, that something made and then failed.
+
+    Args:
+        path: What may be made inside.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def _locked(path: Path, folder: str | Path) -> Iterator[None]:
-    lock = FileLock(path)
+    """Hold a lock file; one that was not there goes again where what is inside fails."""
+    lock, new = FileLock(path), not path.exists()
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -129,6 +147,11 @@ def _locked(path: Path, folder: str | Path) -> Iterator[None]:
         raise ShiftlensError(f"cannot write {lock.lock_file}: {error.strerror}") from error
     try:
         yield
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
     finally:
         lock.release()
 
@@ -146,8 +169,10 @@ def writing(path: str | Path) -> Iterator[None]:
     Raises:
         ShiftlensError: Another process is writing there, or the folder or its lock cannot be made.
     """
-    folder = make_folder(Path(path)).resolve()
-    with _locked(folder.with_name(folder.name + ".lock"), path):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(left_as_found(Path(path)))
+        folder = make_folder(Path(path)).resolve()
+        stack.enter_context(_locked(folder.with_name(folder.name + ".lock"), path))
         for leftover in folder.glob(f"*{UNFINISHED}"):
             leftover.unlink(missing_ok=True)
         yield
@@ -168,8 +193,10 @@ def running(path: str | Path) -> Iterator[None]:
     Raises:
         ShiftlensError: As :func:`writing`.
     """
-    folder = make_folder(Path(path)).resolve()
-    with _locked(folder / RUN_LOCK, path):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(left_as_found(Path(path)))
+        folder = make_folder(Path(path)).resolve()
+        stack.enter_context(_locked(folder / RUN_LOCK, path))
         for leftover in folder.rglob(f"*{UNFINISHED}"):
             nested = leftover.relative_to(folder).parents
             if not any((folder / inner / RUN_LOCK).exists() for inner in list(nested)[:-1]):

@@ -27,6 +27,7 @@ from shiftlens.store import (
     STORE,
     ActivationStore,
     check_folder,
+    left_as_found,
     make_folder,
     running,
     saving,
@@ -40,6 +41,7 @@ from shiftlens.trainer import (
     objective_of,
     training_arguments,
 )
+from shiftlens.whose import check_run_folder
 
 MODEL = "model"
 ADAPTER = "adapter"
@@ -97,10 +99,11 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
         ShiftlensError: Something in the settings or data is not usable, the folder holds a
             training with other settings, or the loss became NaN (the last checkpoint is kept).
     """
-    with ranks.together():
-        task = _prepared(config)
-    with ranks.held_by_first(running(config.out)):
-        return _run(task, config, say)
+    with left_as_found(Path(config.out) / CHECKPOINTS):  # the Trainer makes it when it is made
+        with ranks.together():
+            task = _prepared(config)
+        with ranks.held_by_first(running(config.out)):
+            return _run(task, config, say)
 
 
 def _run(task: "_Task", config: TrainConfig, say: Callable[[str], None]) -> TrainRun:
@@ -148,8 +151,9 @@ class _Task:
 
 def _prepared(config: TrainConfig) -> _Task:
     """Look at everything that the user gave, and make of it what trains; nothing is written."""
-    config.dominant = language_code(config.dominant)
     check_folder(Path(config.out))
+    check_run_folder(config)
+    config.dominant = language_code(config.dominant)
     check_training(config)
     parallel = load_corpus(config.parallel)
     records = load_records(config.sft)

@@ -6,8 +6,8 @@ from typing import Any
 
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
-from shiftlens.settings import check_same_settings
 from shiftlens.trainer import arm_named
+from shiftlens.whose import check_same_settings
 
 INPUTS = "inputs.json"
 MAY_CHANGE = ("out", "test", "device", "save_every")

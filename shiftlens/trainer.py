@@ -554,6 +554,12 @@ def _check(
                 f"language {language!r} has instruction data but no parallel text, so it has no "
                 f"language vector (parallel: {', '.join(parallel.languages)})"
             )
+    third = objective.third if objective.arm.vectors == "third" else None
+    if third is not None and third not in parallel.languages:
+        raise ShiftlensError(
+            f"third is {third!r}, which has no parallel text (parallel: "
+            f"{', '.join(parallel.languages)})"
+        )
     if len(parallel.languages) < 2:
         raise ShiftlensError("ShifCon takes the dominant language and at least one more")
     if not model.hf.can_generate():

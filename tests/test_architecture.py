@@ -29,6 +29,7 @@ LEVELS = [
         "neurons_config",
         "lens_config",
         "plan_config",
+        "whose",
         "numerals",
     },
     {
