@@ -131,6 +131,10 @@ def _run(name: str, rest: list[str]) -> int:
         rest = with_settings_files(rest, settings)
         _refuse_secrets(rest)
         config = tyro.cli(settings, args=rest, **options)
+    if ranks.launched() == 1:
+        from shiftlens.asked import check_asked
+
+        check_asked(config)
     with ranks.joined(getattr(config, "device", "auto")):
         return command(config)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from shiftlens.asked import check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
@@ -21,7 +22,7 @@ from shiftlens.lens.token_languages import TokenLanguages, check_counting
 from shiftlens.lens_config import LensConfig
 from shiftlens.lens_kept import KeptTables
 from shiftlens.models import LanguageModel, read_config
-from shiftlens.plan import check_sizes, shift_facts
+from shiftlens.plan import shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
 from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet

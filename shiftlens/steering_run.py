@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from shiftlens.asked import check_sizes
 from shiftlens.collect import collect_states
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
@@ -15,7 +16,6 @@ from shiftlens.folders.runs import DemoFolder
 from shiftlens.geometry.language_subspace import LanguageSubspace
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel, load_model
-from shiftlens.plan import check_sizes
 from shiftlens.plots.save import save_figure
 from shiftlens.plots.steering import steering_figure
 from shiftlens.runs import parquet

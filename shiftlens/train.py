@@ -12,6 +12,7 @@ import transformers
 from shiftlens import ranks
 from shiftlens.adapters import add_adapters, merge_adapters
 from shiftlens.area import MINIMUM_BLOCKS, parse_area
+from shiftlens.asked import check_training
 from shiftlens.before_after import draw_before_after, sweep_into
 from shiftlens.config import TrainConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
@@ -34,7 +35,7 @@ from shiftlens.store import (
     write_atomic,
 )
 from shiftlens.sweep import LayerSweep
-from shiftlens.train_checks import INPUTS, check_same, check_training
+from shiftlens.train_checks import INPUTS, check_same
 from shiftlens.trainer import (
     ShifConTrainer,
     last_checkpoint,

@@ -11,6 +11,7 @@ import shiftlens
 PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
     {
+        "arms",
         "errors",
         "fitting",
         "forms",
@@ -33,6 +34,7 @@ LEVELS = [
         "numerals",
     },
     {
+        "asked",
         "benchmarks",
         "corpora",
         "corpus_files",

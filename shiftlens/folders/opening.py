@@ -4,6 +4,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from shiftlens.arms import arm_named
 from shiftlens.config import SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.folders.files import (
@@ -22,7 +23,6 @@ from shiftlens.settings import read_settings
 from shiftlens.store import MANIFEST, STORE, ActivationStore
 from shiftlens.sweep import LayerSweep
 from shiftlens.token_moments import TOKENS, TokenMoments
-from shiftlens.trainer import arm_named
 
 _MODEL = {**dict.fromkeys(("architecture", "dtype", "sha256"), str), "n_layers": int}
 _TOKENS = {"truncated": int, "unknown_rate": float}
