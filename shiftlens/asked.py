@@ -13,7 +13,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_code, language_list
 from shiftlens.model_folders import check_model_folder, transformer_folder
 from shiftlens.store import check_folder
-from shiftlens.whose import COMMANDS, check_run_folder
+from shiftlens.whose import COMMANDS, check_run_folder, owner
 
 DTYPES = ("float32", "bfloat16", "float16")
 MODEL = "model"
@@ -94,8 +94,15 @@ def check_training(config: TrainConfig) -> None:
 
 
 def _check_model(name: str) -> None:
-    if name != "demo" and not (Path(name) / MODEL).is_dir():
-        check_model_folder(transformer_folder(name))
+    if name == "demo" or (Path(name) / MODEL).is_dir():
+        return
+    place = transformer_folder(name)
+    if not (Path(place) / "config.json").exists() and (command := owner(Path(name))):
+        raise ShiftlensError(
+            f"{name} holds a run of {command} and no model; give a model, or the folder of a "
+            "finished training"
+        )
+    check_model_folder(place)
 
 
 def _check_run(run: str) -> None:

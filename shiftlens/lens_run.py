@@ -32,6 +32,8 @@ from shiftlens.store import check_folder, running, write_atomic
 from shiftlens.train import MODEL, load_trained
 from shiftlens.whose import check_run_folder
 
+MAY_CHANGE = ("out", "device", "records", "model", "corpus", "threshold")
+"""Settings that a lens may go on with changed, where what they give is the same."""
 _NOTHING = 0.005
 """Where the language ahead has less, no language is printed."""
 
@@ -73,7 +75,7 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
     """
     out = Path(config.out)
     check_folder(out)
-    check_run_folder(config)
+    check_run_folder(config, may_change=MAY_CHANGE)
     corpus, records = _texts(config)
     trained = Path(config.model) / MODEL
     place = str(trained if trained.is_dir() else config.model)

@@ -193,7 +193,7 @@ def load_model(
     place = None if device == "map" else find_device(device)
     config = read_config(name)
     with _hub_errors(path):
-        with _quiet_loading():
+        with quietly():
             loaded: Any = model_class(config).from_pretrained(
                 path,
                 dtype=DTYPES[dtype],
@@ -291,8 +291,8 @@ def _hub_errors(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_loading() -> Iterator[None]:
-    """Silence the report on heads that shiftlens never uses."""
+def quietly() -> Iterator[None]:
+    """Silence transformers while it loads or saves: its bars, and its report on unused heads."""
     level = transformers.logging.get_verbosity()
     bars = transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()

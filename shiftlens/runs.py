@@ -223,17 +223,29 @@ def _forecast(
         f"d_model {model.d_model}, {plan.manifest['model']['dtype']} on {model.device}",
         f"corpus   {config.corpus}: {len(corpus)} sentences in each of "
         f"{', '.join(corpus.languages)}; dominant {config.dominant}",
-        f"writes   {config.out}: {plan.disk_bytes / 1e6:.1f} MB of {what}",
     ]
+    if dropped:
+        lines.append(f"dropped  sentences that some language lacks ({dropped})")
+    size_on_disk = f"{plan.disk_bytes / 1e6:.1f} MB of {what}"
+    if _collected_before(config, plan):
+        return "\n".join([*lines, f"has      {config.out}: {size_on_disk}, all collected"])
+    lines.append(f"writes   {config.out}: {size_on_disk}")
     with contextlib.suppress(ShiftlensError):  # of a model that cannot run without its weights
         work = forecast_planned(model, plan, config.states == "tokens")
         lines.append(
             f"takes    {work.collection.flops:.1e} FLOPs in the model and "
             f"{size(max(work.collection.peak, work.sweep.memory))} of memory beside the libraries"
         )
-    if dropped:
-        lines.insert(2, f"dropped  sentences that some language lacks ({dropped})")
     return "\n".join(lines)
+
+
+def _collected_before(config: SweepConfig, plan: CollectionPlan) -> bool:
+    """Whether the folder has all states that the plan asks for."""
+    kind, name = (TokenMoments, TOKENS) if config.states == "tokens" else (ActivationStore, STORE)
+    try:
+        return kind.open(Path(config.out) / name).holds(plan.manifest)
+    except ShiftlensError:
+        return False
 
 
 def _check_disk(out: Path, plan: CollectionPlan) -> None:

@@ -309,6 +309,12 @@ class ShardStore:
         """Sentences a language."""
         return int(self.manifest["corpus"]["sentences"])
 
+    def holds(self, manifest: dict[str, Any]) -> bool:
+        """Whether this is the store of a manifest, and complete."""
+        asked = {"format": self.format, **manifest}
+        same = json.dumps(asked, sort_keys=True) == json.dumps(self.manifest, sort_keys=True)
+        return same and not self.missing()
+
     def missing(self) -> list[str]:
         """Names of the shards that are not there, or whose header is not of this store."""
         return [s["file"] for s in self.manifest["shards"] if self._problem(s["file"])]

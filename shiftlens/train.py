@@ -12,6 +12,7 @@ import transformers
 from shiftlens import ranks
 from shiftlens.adapters import add_adapters, merge_adapters
 from shiftlens.area import MINIMUM_BLOCKS, parse_area
+from shiftlens.arms import arm_named
 from shiftlens.asked import check_training
 from shiftlens.before_after import draw_before_after, sweep_into
 from shiftlens.config import TrainConfig, to_yaml
@@ -19,8 +20,9 @@ from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
 from shiftlens.languages import language_code
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.models import LanguageModel, load_model, quietly
 from shiftlens.pooling import Pooling
+from shiftlens.progress import loss_summary
 from shiftlens.runs import area_facts, parquet, summary
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift, check_area
@@ -47,6 +49,7 @@ from shiftlens.whose import check_run_folder
 MODEL = "model"
 ADAPTER = "adapter"
 CHECKPOINTS = "checkpoints"
+LOG = "log.csv"
 FIRST_AREA = (1, 2)
 """Area of the trainer until the sweep has chosen one."""
 
@@ -197,8 +200,13 @@ def _finish(
     draw_before_after(out, task.parallel, sweeps, area, name)
     if table is not None:
         write_atomic(out / "results.csv", table.to_csv(index=False).encode())
-        say(table.round(3).to_string(index=False))
+    if arm_named(config.arm).trained and (losses := loss_summary(pd.read_csv(out / LOG))):
+        say(f"\n{losses}")
+    if table is not None:
+        say(f"\n{table.round(3).to_string(index=False)}")
+    tested = "" if config.test else f"shiftlens eval {out} --records FILE\n         "
     say(f"\nmodel    {out / MODEL}\npictures {out / 'geometry.html'}")
+    say(f"next     {tested}shiftlens report {out}")
 
 
 def _keep_adapters(adapters: Any, out: Path) -> None:
@@ -219,7 +227,7 @@ def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
         ShiftlensError: It cannot be written to, or the disk is full.
     """
     make_folder(folder)
-    with saving(folder):
+    with saving(folder), quietly():
         model.hf.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
     for name in ("shift.json", "shift.safetensors"):
@@ -329,8 +337,8 @@ def _fit(trainer: ShifConTrainer, out: Path) -> None:
     log = log[
         sorted(log, key=lambda name: (name != "step", name))
     ]  # those of a checkpoint are sorted
-    if ranks.is_first() and (trained or not (out / "log.csv").exists()):
-        write_atomic(out / "log.csv", log.to_csv(index=False).encode())
+    if ranks.is_first() and (trained or not (out / LOG).exists()):
+        write_atomic(out / LOG, log.to_csv(index=False).encode())
 
 
 def _whole(model: LanguageModel, out: Path, device: str) -> LanguageModel:

@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
 
 from shiftlens import ranks
 from shiftlens.arms import Arm, arm_named
@@ -22,9 +29,10 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.forms import misfit
 from shiftlens.languages import DOMINANT
 from shiftlens.loss_sums import LossSums
-from shiftlens.models import LanguageModel
+from shiftlens.models import LanguageModel, quietly
 from shiftlens.parallel import gathered, own_part, shared_loss, weighted_loss, within_forward
 from shiftlens.pooling import Pooling
+from shiftlens.progress import LossBar
 from shiftlens.sft import SftRecord, with_template
 from shiftlens.shift import LanguageVectors, Shift, check_area
 from shiftlens.store import file_hashes, saving, write_atomic
@@ -121,6 +129,10 @@ class ShifConTrainer(Trainer):
             data_collator=collator(model),
             callbacks=[*(callbacks or []), _Reestimate(self)],
         )
+        for theirs in (ProgressCallback, PrinterCallback):
+            self.remove_callback(theirs)
+        if not args.disable_tqdm:
+            self.add_callback(LossBar())
         model.hf.config.use_cache = caches  # the Trainer turns it off, and it would be saved so
         self.model_accepts_loss_kwargs = False
         self._check_launch(adapters)
@@ -304,7 +316,7 @@ class ShifConTrainer(Trainer):
                         "another folder"
                     )
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
-        with ranks.together(), saving(folder):
+        with ranks.together(), saving(folder), quietly():
             super()._save_checkpoint(*args, **kwargs)
         losses = self.losses.saved()
         ranks.from_first(lambda: self._complete(folder, losses))
@@ -441,6 +453,7 @@ def training_arguments(config: TrainConfig, folder: str | Path, **overrides: Any
             "save_steps": config.save_every,
             "save_total_limit": 2,
             "logging_steps": 10,
+            "disable_tqdm": False,
             "report_to": "none",
             "remove_unused_columns": False,
             "seed": config.seed,

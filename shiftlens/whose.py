@@ -54,7 +54,7 @@ def check_run_folder(
             folders with runs in them; or its run has other settings.
     """
     out, command = Path(config.out), _command(type(config))
-    there = _owner(out, type(config))
+    there = owner(out, type(config))
     if there is not None and _SHARED.get(there, there) != command:
         whose = f"a run of {there}" if there else f"a {CONFIG} that is damaged or of no command"
         raise ShiftlensError(f"{out} holds {whose}; give {command} another --out")
@@ -69,17 +69,22 @@ def runs_inside(out: Path) -> list[Path]:
     """The folders in a folder that hold a run."""
     folders = [path for path in out.iterdir() if path.is_dir()] if out.is_dir() else []
     readable = [folder for folder in sorted(folders) if os.access(folder, os.X_OK)]
-    return [folder for folder in readable if _owner(folder) is not None]
+    return [folder for folder in readable if owner(folder) is not None]
 
 
 def _command(config: type) -> str:
     return config.__name__.removesuffix("Config").lower()
 
 
-def _owner(out: Path, own: type = SweepConfig) -> str | None:
-    """The command whose run a folder holds: empty where it cannot be told, None for no run.
+def owner(out: Path, own: type = SweepConfig) -> str | None:
+    """The command whose run a folder holds.
 
-    Settings that several commands could have are taken for those of ``own``.
+    Args:
+        out: The folder.
+        own: Settings that several commands could have are taken for those of this one.
+
+    Returns:
+        Its name; None where there is no run, empty where it cannot be told of which it is.
     """
     if (out / CONFIG).is_file():
         for kind in (own, *COMMANDS.values()):

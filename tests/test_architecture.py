@@ -75,6 +75,7 @@ LEVELS = [
         "batches",
         "trainer",
         "loss_sums",
+        "progress",
         "answers",
         "evaluate",
         "experiment",

@@ -171,9 +171,12 @@ def test_records_can_be_read_later_and_other_settings_need_another_folder(
     assert contents(out) == contents(done)
     capsys.readouterr()
     assert main([*GIVEN, "--sentences", "5", "--out", str(out)]) == 2
-    assert f"{out} holds a lens that differs in corpus; give" in capsys.readouterr().err
+    assert f"{out} holds a run with sentences 12, not 5; give" in capsys.readouterr().err
     assert main([*GIVEN, "--max-length", "9", "--out", str(out)]) == 2
-    assert "differs in" in capsys.readouterr().err
+    assert "with max_length 512, not 9" in capsys.readouterr().err
+    (out / "config.yaml").unlink()
+    assert main([*GIVEN, "--sentences", "5", "--out", str(out)]) == 2
+    assert f"{out} holds a lens that differs in corpus; give" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
