@@ -26,10 +26,10 @@ from shiftlens.whose import check_run_folder
 
 COMPARED = {
     "itself": "change",
-    "others": "less the others'",
-    "most hurt": "less the most hurt other's",
-    "random": "less random neurons'",
-    "as active": "less equally active ones'",
+    "others": "- others",
+    "most hurt": "- most hurt",
+    "random": "- random",
+    "as active": "- as active",
 }
 """The claims that a person reads, as columns; that over draws has the mean of that over texts."""
 
@@ -163,18 +163,20 @@ def summary(claims: pd.DataFrame, held_out: Corpus) -> str:
     """The claims as a table of a row a language, and how many hold."""
     if claims.empty:
         return "no language has neurons of its own: keep a larger share"
-    cells = [
-        f"{row.difference:+.4f} [{row.low:+.4f}, {row.high:+.4f}]{'*' if row.holds else ' '}"
-        for row in claims.itertuples()
-    ]
+    half = (claims["high"] - claims["low"]) / 2
+    cells = claims["difference"].map("{:+.4f}".format) + half.map(" ±{:.4f}".format)
+    cells += np.where(claims["holds"], "*", " ")
     shown = claims.assign(cell=cells, language=claims["language"] + _sizes(claims))
     wide = shown.pivot(index="language", columns="more_than", values="cell")
     wide = wide.loc[shown["language"].unique(), list(COMPARED)].rename(columns=COMPARED)
-    head = (
-        f"change of the loss on {len(held_out)} held-out texts, nats per token, with a language's "
-        "neurons scaled: 95% intervals over texts; * above 0"
-    )
-    lines = ["", head, wide.rename_axis(index=None, columns=None).to_string(), ""]
+    head = [
+        f"change of the loss on {len(held_out)} held-out texts with a language's neurons scaled,",
+        "nats per token, and that less the change of the others on average, of the most hurt of",
+        "them, with as many random neurons, with as many equally active ones;",
+        "±: 95% interval over texts, *: above 0",
+    ]
+    table = wide.rename_axis(index=None, columns=None).to_string().splitlines()
+    lines = ["", *head, *table, ""]
     holds_of = claims.set_index(["more_than", "language"])["holds"]
     for name, words in {
         "itself": "its own loss rises",

@@ -1,5 +1,7 @@
 """``shiftlens neurons``, as typed."""
 
+import re
+
 import pandas as pd
 import pytest
 import tiny
@@ -37,6 +39,10 @@ def test_the_folder_holds_tables_figures_and_the_settings_that_repeat_it(done, t
     own = claims[claims["more_than"] == "itself"]
     holding = own["language"][own["holds"]].tolist()
     assert f"its own loss rises: {len(holding)} of {len(own)}  {' '.join(holding)}".strip() in said
+    assert max(len(line) for line in said.splitlines() if "±" in line) < 100
+    for row in own.itertuples():
+        cell = f"{row.difference:+.4f} ±{row.high - row.difference:.4f}{'*' if row.holds else ' '}"
+        assert re.search(rf"(?m)^{row.language} \({row.neurons}\) +{re.escape(cell)}", said)
     pd.testing.assert_frame_equal(
         pd.read_parquet(done / "effects.parquet"), pd.read_csv(done / "effects.csv")
     )
@@ -67,7 +73,8 @@ def test_where_no_language_has_neurons_it_says_so(tmp_path, capsys):
     ("options", "reason"),
     [
         ({"--model": "./nowhere", "--corpus": "demo"}, "'./nowhere' does not exist"),
-        ({"--model": "./nowhere"}, "give --corpus"),
+        ({"--model": "."}, "holds no config.json"),
+        ({"--model": "nobody/nothing"}, "give --corpus"),
         ({"--held-out": "demo"}, "of the held-out texts in en are in the corpus too"),
         ({"--held-out": "demo:exam"}, "exam"),
         ({"--languages": "en"}, "two languages or more"),
