@@ -79,7 +79,7 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "repeat": (RepeatConfig, repeat),
     "metrics": (None, metrics),
 }
-RESUMABLE = ("demo", "collect", "sweep", "train", "lens")
+RESUMABLE = ("demo", "collect", "sweep", "train", "lens", "neurons", "steer")
 LAUNCHABLE = ("collect", "sweep", "train")
 _KINDS = ConstructorRegistry()
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EIO)

@@ -13,6 +13,7 @@ from shiftlens.asked import check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
 from shiftlens.lens.answers import answer_pivots, answer_summary, answer_tables
 from shiftlens.lens.head import check_decoder
@@ -20,7 +21,6 @@ from shiftlens.lens.languages import LanguageLens, language_tables
 from shiftlens.lens.memory import LensMemory, lens_memory
 from shiftlens.lens.token_languages import TokenLanguages, check_counting
 from shiftlens.lens_config import LensConfig
-from shiftlens.lens_kept import KeptTables
 from shiftlens.models import LanguageModel, read_config
 from shiftlens.plan import shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
@@ -190,7 +190,7 @@ def _read(
             model, records, languages, shift=shift, batch_tokens=config.batch_tokens
         )
 
-    kept = KeptTables.begin(out, inputs)
+    kept = KeptTables.begin(out, "lens", inputs, late=("records",))
     table = kept.tables("texts", corpus.languages, texts)
     asked = list(dict.fromkeys(record.language for record in records))
     found = kept.tables("answers", asked, answers) if records else None

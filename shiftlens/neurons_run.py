@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.halves import check_seed, split_rows
+from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.neurons.effects import NeuronEffects, check_scaling, measure_effects
@@ -33,6 +34,10 @@ COMPARED = {
 }
 """The claims that a person reads, as columns; that over draws has the mean of that over texts."""
 
+_MEASURED_BY = (
+    *("share", "filter_rate", "bar_rate", "factor", "draws", "seed"),
+    *("batch_tokens", "max_length"),
+)
 _FEW = 20
 """Held-out texts below which the user is warned."""
 _EVEN = 0.98
@@ -56,7 +61,8 @@ def run_neurons(config: NeuronsConfig, say: Callable[[str], None] = print) -> Ne
 
     The folder then holds ``neurons.csv`` and, where the model predicts text, ``effects.csv`` and
     ``claims.csv``, all as ``.parquet`` too; ``neurons.png`` and ``effects.png``, also as ``.svg``;
-    and ``config.yaml``.
+    ``read/``, counts and losses, from which a run that stopped goes on, ``neurons_inputs.json`` and
+    ``config.yaml``.
 
     Args:
         config: The settings.
@@ -90,6 +96,7 @@ def _run(
     say(_plan(config, finding, held_out))
     if (Path(config.model) / "shift.json").exists():
         say("the model has a shift beside it, which is left off")
+    kept = KeptTables.begin(out, "neurons", _inputs(config, model, finding, held_out))
     found = find_neurons(
         model,
         finding,
@@ -98,6 +105,7 @@ def _run(
         bar_rate=config.bar_rate,
         batch_tokens=config.batch_tokens,
         max_length=config.max_length,
+        keep=kept.array,
     )
     neurons = found.table()
     files = [_write(out / "neurons", neurons)]
@@ -105,7 +113,7 @@ def _run(
     say(_counts(found, neurons))
     effects = None
     if held_out is not None:
-        effects = _measure(config, model, found, held_out)
+        effects = _measure(config, model, found, held_out, kept)
         files += _write_effects(effects, out)
         say(summary(effects.claims(), held_out))
     write_atomic(out / "config.yaml", to_yaml(config).encode())
@@ -113,8 +121,24 @@ def _run(
     return NeuronsRun(found, effects)
 
 
+def _inputs(
+    config: NeuronsConfig, model: LanguageModel, finding: Corpus, held_out: Corpus | None
+) -> dict[str, Any]:
+    """What the numbers depend on: a folder holds a run of one such."""
+    return {
+        "model": model.sha256,
+        "corpus": finding.sha256,
+        "held_out": None if held_out is None else held_out.sha256,
+        **{name: getattr(config, name) for name in _MEASURED_BY},
+    }
+
+
 def _measure(
-    config: NeuronsConfig, model: LanguageModel, found: NeuronsFound, held_out: Corpus
+    config: NeuronsConfig,
+    model: LanguageModel,
+    found: NeuronsFound,
+    held_out: Corpus,
+    kept: KeptTables,
 ) -> NeuronEffects:
     return measure_effects(
         model,
@@ -125,6 +149,7 @@ def _measure(
         seed=config.seed,
         batch_tokens=config.batch_tokens,
         max_length=config.max_length,
+        keep=kept.array,
     )
 
 

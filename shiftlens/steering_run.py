@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,12 +15,13 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import DemoFolder
 from shiftlens.geometry.language_subspace import LanguageSubspace
+from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.plots.save import save_figure
 from shiftlens.plots.steering import steering_figure
 from shiftlens.runs import parquet
-from shiftlens.sft import SftRecord, load_records
+from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import LanguageVectors
 from shiftlens.steering import Steering, check_layer, check_ridge
 from shiftlens.steering_config import SteerConfig
@@ -35,8 +37,9 @@ KINDS = ("language", "difference", "subspace-onto", "subspace-out", "lsar", "inc
 def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.DataFrame:
     """Measure the curve of one steering, and write it.
 
-    The folder then holds ``steering.csv``, ``.parquet``, ``.png`` and ``.svg``, ``config.yaml``
-    and, where there was no run, ``activations/``.
+    The folder then holds ``steering.csv``, ``.parquet``, ``.png`` and ``.svg``, ``config.yaml``,
+    ``steer_inputs.json``, ``read/``, a part of the table a strength, from which a run that stopped
+    goes on, and, where there was no run, ``activations/``.
 
     Returns:
         The table of :func:`shiftlens.steering_curve.steering_curve`.
@@ -44,7 +47,8 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     Raises:
         ShiftlensError: Something asked for is not there or does not fit (named).
     """
-    check_folder(Path(config.out))
+    out = Path(config.out)
+    check_folder(out)
     strengths = read_strengths(config.strengths)
     config.source, config.target = map(language_code, (config.source, config.target))
     if config.kind not in KINDS:
@@ -59,12 +63,26 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     if not model.hf.can_generate():
         raise ShiftlensError(f"model {model.name} cannot generate; give a causal model")
     check_layer(config.layer, model.n_layers)
-    with running(config.out):
-        if corpus is None:
-            store = _states(str(config.run), model)
-        else:
-            store = collect_states(model, corpus, Path(config.out) / STORE)
-        return _run(config, model, records, strengths, store, say)
+    texts = corpus or _states(config, model)
+    with running(out):
+        kept = KeptTables.begin(out, "steer", _inputs(config, model, records, texts))
+        store = collect_states(model, texts, out / STORE) if isinstance(texts, Corpus) else texts
+        return _run(config, model, records, strengths, store, kept, say)
+
+
+def _inputs(
+    config: SteerConfig,
+    model: LanguageModel,
+    records: list[SftRecord],
+    texts: Corpus | ActivationStore,
+) -> dict[str, Any]:
+    """What the numbers depend on, whatever the strengths: a folder holds a run of one such."""
+    return {
+        "model": model.sha256,
+        "records": records_sha256(records),
+        "vectors": texts.sha256 if isinstance(texts, Corpus) else texts.manifest_sha256,
+        **{name: getattr(config, name) for name in ("source", "target", "layer", "kind", "ridge")},
+    }
 
 
 def _run(
@@ -73,6 +91,7 @@ def _run(
     records: list[SftRecord],
     strengths: list[float],
     store: ActivationStore,
+    kept: KeptTables,
     say: Callable[[str], None],
 ) -> pd.DataFrame:
     """The curve, written."""
@@ -80,7 +99,7 @@ def _run(
     sides = (config.source, config.target, config.layer)
     steering = fit_steering(config.kind, store, *sides, config.ridge)
     asked = (config.source, config.target, steering, strengths, config.batch_size)
-    table = steering_curve(model, records, *asked)
+    table = steering_curve(model, records, *asked, kept.table)
     write_atomic(out / "steering.parquet", parquet(table))
     write_atomic(out / "steering.csv", table.to_csv(index=False).encode())
     title = f"{config.kind}, {config.source} to {config.target}, layer {config.layer}"
@@ -138,17 +157,18 @@ def _check_there(asked: Sequence[str], languages: Sequence[str]) -> None:
             raise ShiftlensError(f"language {language!r} has no vectors (there: {known})")
 
 
-def _states(run: str, model: LanguageModel) -> ActivationStore:
-    """This model's states in a run."""
-    folder = open_run_folder(run)
+def _states(config: SteerConfig, model: LanguageModel) -> ActivationStore:
+    """This model's states in the run."""
+    folder = open_run_folder(str(config.run))
     opened = folder.sweep if isinstance(folder, DemoFolder) else folder
     sha256 = model.sha256
     for states in opened.states.values():
         store = states.store
         if isinstance(store, ActivationStore) and store.manifest["model"]["sha256"] == sha256:
+            _check_there((config.source, config.target), store.languages)
             return store
     raise ShiftlensError(
-        f"{run} holds no sentence vectors of model {model.name} (other weights, another "
+        f"{config.run} holds no sentence vectors of model {model.name} (other weights, another "
         "dtype, or token moments only); sweep this model, or give --corpus in place of --run"
     )
 

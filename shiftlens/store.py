@@ -265,7 +265,7 @@ class ShardStore:
             raise ShiftlensError(f"{path / MANIFEST} is not of store format {cls.format}")
         stated = manifest.pop("sha256", None)
         store = cls(path, manifest)
-        if stated != store._manifest_sha256:
+        if stated != store.manifest_sha256:
             raise ShiftlensError(
                 f"{path / MANIFEST} is damaged (it does not match its hash); collect anew"
             )
@@ -285,13 +285,14 @@ class ShardStore:
         if (path / MANIFEST).exists():
             _refuse_mixing(path, cls.open(path).manifest, store.manifest)
         else:
-            content = {**store.manifest, "sha256": store._manifest_sha256}
+            content = {**store.manifest, "sha256": store.manifest_sha256}
             text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
             write_atomic(path / MANIFEST, (text + "\n").encode())
         return store
 
     @property
-    def _manifest_sha256(self) -> str:
+    def manifest_sha256(self) -> str:
+        """SHA-256 of the manifest, which every shard states."""
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -327,7 +328,7 @@ class ShardStore:
             return "a link to a file elsewhere"
         try:
             header = self._header(file)
-            of_this_store = header["manifest"] == self._manifest_sha256
+            of_this_store = header["manifest"] == self.manifest_sha256
             in_its_place = header["file"] == file
         except DAMAGE as error:
             return f"damaged ({error})"
@@ -342,7 +343,7 @@ class ShardStore:
     def _write(self, file: str, tensors: dict[str, np.ndarray]) -> None:
         """Add a shard, one of the manifest's, with the hash of every tensor in its header."""
         header = {key: array_sha256(value) for key, value in tensors.items()}
-        header |= {"manifest": self._manifest_sha256, "file": file}
+        header |= {"manifest": self.manifest_sha256, "file": file}
         metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
         write_atomic(self.path / file, save(tensors, metadata=metadata))
 

@@ -94,7 +94,7 @@ LEVELS = [
         "steering_run",
         "neurons_run",
         "lens_run",
-        "lens_kept",
+        "kept_tables",
         "runs",
         "train",
         "train_checks",
