@@ -40,8 +40,8 @@ from shiftlens import LanguageModel, Shift, SweepConfig, load_model
 from shiftlens.arms import ARMS
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import make_folder, write_atomic
 from shiftlens.runs import run_sweep
-from shiftlens.store import make_folder, write_atomic
 from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
 
 COMPARED = ("base", "base-shift", "msft", "msft-parallel", "shift-only", "mcl-only", "shifcon",

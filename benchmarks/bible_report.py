@@ -16,9 +16,9 @@ from shiftlens import Corpus, load_model
 from shiftlens.arms import ARMS
 from shiftlens.config import RECORDED
 from shiftlens.effects import t_interval
+from shiftlens.files import write_atomic
 from shiftlens.languages import DOMINANT
 from shiftlens.sft import records_sha256
-from shiftlens.store import write_atomic
 
 REFERENCE = "msft"
 PAIRS = (("shifcon", "mcl-only"), ("shifcon", "random-vector"), ("shifcon", "third-language"))

@@ -10,9 +10,9 @@ from shiftlens.arms import arm_named
 from shiftlens.config import TrainConfig
 from shiftlens.corpus_files import check_there
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import check_folder
 from shiftlens.languages import language_code, language_list
 from shiftlens.model_folders import check_model_folder, transformer_folder
-from shiftlens.store import check_folder
 from shiftlens.whose import COMMANDS, check_run_folder, owner
 
 DTYPES = ("float32", "bfloat16", "float16")

@@ -25,10 +25,10 @@ from shiftlens.config import TrainConfig
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import exact_match
+from shiftlens.files import make_folder, write_atomic
 from shiftlens.models import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.sft import load_records, records_sha256
-from shiftlens.store import make_folder, write_atomic
 from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
 
 PROGRAM = (

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import make_folder, write_atomic
 from shiftlens.runs import parquet
-from shiftlens.store import make_folder, write_atomic
 from shiftlens.train_checks import read_inputs
 
 READ = "read"

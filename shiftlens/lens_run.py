@@ -13,6 +13,7 @@ from shiftlens.asked import check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
 from shiftlens.lens.answers import answer_pivots, answer_summary, answer_tables
@@ -28,7 +29,6 @@ from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift
-from shiftlens.store import check_folder, running, write_atomic
 from shiftlens.train import MODEL, load_trained
 from shiftlens.whose import check_run_folder
 

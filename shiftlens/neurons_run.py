@@ -11,6 +11,7 @@ from shiftlens.asked import check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.halves import check_seed, split_rows
 from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
@@ -22,7 +23,6 @@ from shiftlens.plots.neurons import effects_figure, neurons_figure
 from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet
 from shiftlens.sft import load_records
-from shiftlens.store import check_folder, running, write_atomic
 from shiftlens.whose import check_run_folder
 
 COMPARED = {

@@ -18,6 +18,7 @@ from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.drawing.files import distance_drawing, spelled_range
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.forecast.table import size
 from shiftlens.forecast.whole import forecast_planned
 from shiftlens.geometry import METRICS, PROJECTIONS
@@ -25,7 +26,7 @@ from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
-from shiftlens.store import STORE, ActivationStore, check_folder, running, write_atomic
+from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep, sweep_layers
 from shiftlens.sweep_options import SweepOptions
 from shiftlens.token_moments import TOKENS, TokenMoments, TokenPlan, collect_token_moments

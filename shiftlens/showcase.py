@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from shiftlens.config import DemoConfig, SweepConfig, TrainConfig
 from shiftlens.demo import GROUPS
+from shiftlens.files import running, saving
 from shiftlens.folders.runs import DemoFolder
 from shiftlens.reports.demo import Report, Training, accuracy_table, write_report
 from shiftlens.runs import SweepRun, run_sweep
 from shiftlens.settings import preset_path, read_settings
-from shiftlens.store import running, saving
 from shiftlens.train import TrainRun, run_train
 from shiftlens.whose import check_run_folder
 

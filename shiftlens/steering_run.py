@@ -12,6 +12,7 @@ from shiftlens.collect import collect_states
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import DemoFolder
 from shiftlens.geometry.language_subspace import LanguageSubspace
@@ -26,7 +27,7 @@ from shiftlens.shift import LanguageVectors
 from shiftlens.steering import Steering, check_layer, check_ridge
 from shiftlens.steering_config import SteerConfig
 from shiftlens.steering_curve import check_items, steering_curve
-from shiftlens.store import STORE, ActivationStore, check_folder, running, write_atomic
+from shiftlens.store import STORE, ActivationStore
 from shiftlens.whose import check_run_folder
 
 _PRINTED = {"language": "in", "exact_match": "right in", "perplexity": "perplexity"}

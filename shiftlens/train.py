@@ -19,6 +19,7 @@ from shiftlens.config import TrainConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
+from shiftlens.files import check_folder, left_as_found, make_folder, running, saving, write_atomic
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel, load_model, quietly
 from shiftlens.pooling import Pooling
@@ -26,16 +27,7 @@ from shiftlens.progress import loss_summary
 from shiftlens.runs import area_facts, parquet, summary
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift, check_area
-from shiftlens.store import (
-    STORE,
-    ActivationStore,
-    check_folder,
-    left_as_found,
-    make_folder,
-    running,
-    saving,
-    write_atomic,
-)
+from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep
 from shiftlens.train_checks import INPUTS, check_same
 from shiftlens.trainer import (

@@ -26,6 +26,7 @@ from shiftlens.config import TrainConfig
 from shiftlens.contrastive import FORMS, PairBatch, PairSampler, contrastive_loss
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import file_hashes, saving, write_atomic
 from shiftlens.forms import misfit
 from shiftlens.languages import DOMINANT
 from shiftlens.loss_sums import LossSums
@@ -35,7 +36,6 @@ from shiftlens.pooling import Pooling
 from shiftlens.progress import LossBar
 from shiftlens.sft import SftRecord, with_template
 from shiftlens.shift import LanguageVectors, Shift, check_area
-from shiftlens.store import file_hashes, saving, write_atomic
 from shiftlens.tokens import tokenize
 
 T = TypeVar("T")

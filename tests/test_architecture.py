@@ -13,6 +13,7 @@ LEVELS = [
     {
         "arms",
         "errors",
+        "files",
         "fitting",
         "forms",
         "config",

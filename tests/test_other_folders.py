@@ -7,10 +7,10 @@ import pytest
 
 from shiftlens.cli import main
 from shiftlens.config import SweepConfig, TrainConfig, to_yaml
+from shiftlens.files import running
 from shiftlens.lens_config import LensConfig
 from shiftlens.neurons_config import NeuronsConfig
 from shiftlens.steering_config import SteerConfig
-from shiftlens.store import running
 from shiftlens.whose import check_run_folder
 
 STEER = ["steer", "--records", "demo:validation", "--source", "fi", "--target", "en", "--layer"]
