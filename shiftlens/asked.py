@@ -7,7 +7,7 @@ from typing import Any
 
 from shiftlens.area import parse_area
 from shiftlens.arms import arm_named
-from shiftlens.config import TrainConfig
+from shiftlens.config import DemoConfig, TrainConfig
 from shiftlens.corpus_files import check_there
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import check_folder
@@ -33,7 +33,7 @@ def check_asked(config: Any) -> None:
             range, or the folder to write holds a run of another command.
     """
     given = {field.name: getattr(config, field.name) for field in fields(config)}
-    if type(config) in COMMANDS.values():
+    if type(config) in (DemoConfig, *COMMANDS.values()):
         check_folder(Path(config.out))
         check_run_folder(config)
     for name, check in _CHECKS.items():

@@ -1,6 +1,5 @@
-"""How far a training is, on stderr: a bar in a terminal, a line a tenth of the way elsewhere."""
+"""How far a training is: a bar on a terminal, and where there is none a line a tenth of the way."""
 
-import sys
 from typing import Any
 
 import pandas as pd
@@ -40,7 +39,7 @@ class LossBar(TrainerCallback):
         if not self.bar.disable:
             self.bar.set_postfix_str(losses)
         elif tenth > self.said:
-            print(f"step {state.global_step} of {state.max_steps}: {losses}", file=sys.stderr)
+            print(f"step {state.global_step} of {state.max_steps}: {losses}")
             self.said = tenth
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -55,10 +54,11 @@ def loss_summary(log: pd.DataFrame) -> str:
         log: ``log.csv``.
 
     Returns:
-        A table; empty where no step was logged.
+        A table; of a training too short for a row, the mean loss of its steps.
     """
     if "loss" not in log or log["loss"].isna().all():
-        return ""
+        last = log.dropna(subset="train_loss").iloc[-1]
+        return f"mean loss of the {last['step']:.0f} steps  {last['train_loss']:.4f}"
     ends = log[log["loss"].notna()].iloc[[0, -1]].drop_duplicates("step")
     table = ends[["step", *(name for name in NAMES if name in ends)]].rename(columns=NAMES)
     head = "losses in the first and last rows of log.csv (the parts: of that step's batch)"

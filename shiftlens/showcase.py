@@ -81,7 +81,7 @@ def run_showcase(config: DemoConfig, say: Callable[[str], None] = print) -> Show
         ShiftlensError: The folder cannot be written to, or holds something else.
     """
     sweep = _sweep_config(Path(config.out))
-    check_run_folder(config, inside=("sweep", *ARMS))
+    check_run_folder(config)
     check_run_folder(sweep, may_change=("out",))
     with running(config.out):
         return _run_showcase(Path(config.out), say)

@@ -192,8 +192,8 @@ def _finish(
     draw_before_after(out, task.parallel, sweeps, area, name)
     if table is not None:
         write_atomic(out / "results.csv", table.to_csv(index=False).encode())
-    if arm_named(config.arm).trained and (losses := loss_summary(pd.read_csv(out / LOG))):
-        say(f"\n{losses}")
+    if arm_named(config.arm).trained:
+        say(f"\n{loss_summary(pd.read_csv(out / LOG))}")
     if table is not None:
         say(f"\n{table.round(3).to_string(index=False)}")
     tested = "" if config.test else f"shiftlens eval {out} --records FILE\n         "

@@ -35,19 +35,19 @@ MARKS = {
 }
 """What tells of a run without settings, as of one that did not finish; the first that is there."""
 
+DEMO = ("sweep", "msft", "shifcon")
+"""The runs in the folder of a demo."""
+
 _SHARED = {"collect": "sweep"}
 """Commands that are a part of another one, whose folder is theirs."""
 
 
-def check_run_folder(
-    config: Any, may_change: Collection[str] | None = None, inside: Collection[str] = ()
-) -> None:
+def check_run_folder(config: Any, may_change: Collection[str] | None = None) -> None:
     """Refuse a folder of another command's run, or of other settings.
 
     Args:
         config: The settings of a command that writes a folder ``out``.
         may_change: Settings in which the run that is there may differ; None for any.
-        inside: Names of the folders with runs that are the command's own.
 
     Raises:
         ShiftlensError: The folder holds a run of another command, a ``config.yaml`` of none or
@@ -58,8 +58,9 @@ def check_run_folder(
     if there is not None and _SHARED.get(there, there) != command:
         whose = f"a run of {there}" if there else f"a {CONFIG} that is damaged or of no command"
         raise ShiftlensError(f"{out} holds {whose}; give {command} another --out")
-    others = [run for run in runs_inside(out) if run.name not in inside] if there is None else []
-    if others:
+    own = DEMO if command == "demo" else ()
+    others = [run for run in runs_inside(out) if run.name not in own]
+    if there is None and others:
         raise ShiftlensError(f"{out} is a folder of runs ({others[0]}); give another --out")
     if may_change is not None and (out / CONFIG).exists():
         check_same_settings(config, may_change)

@@ -41,6 +41,7 @@ MISTAKES = {
     "run folder runs/2 does not exist": ["compare", "nothing", "runs/2"],
     "cannot read settings file no.yaml": ["sweep", "--config", "no.yaml"],
     "other holds a run of lens": [*SWEEP, "--out", "other"],
+    ". is a folder of runs (other)": ["demo", "--out", "."],
 }
 HEAVY = ("torch", "transformers", "transformer_lens", "pandas", "sklearn", "matplotlib")
 CODE = f"""
