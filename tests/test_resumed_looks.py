@@ -1,12 +1,16 @@
 """``neurons`` and ``steer`` go on where they were killed, and end byte for byte the same."""
 
+import contextlib
+import json
 import shutil
 
 import pytest
 
 from shiftlens import kept_tables, steering_curve
 from shiftlens.cli import main
+from shiftlens.corpora import load_corpus
 from shiftlens.neurons import counts, effects
+from shiftlens.sft import load_records
 
 DEMO = ["--model", "demo", "--device", "cpu"]
 GIVEN = {
@@ -15,7 +19,7 @@ GIVEN = {
         *("--draws", "2", "--share", "0.05"),
     ],
     "steer": [
-        *("steer", *DEMO, "--records", "demo:validation", "--corpus", "demo"),
+        *("steer", *DEMO, "--records", "few.jsonl", "--corpus", "few.tsv"),
         *("--source", "fi", "--target", "en", "--layer", "3", "--strengths", "0,1"),
     ],
 }
@@ -36,6 +40,21 @@ def contents(folder):
         for file in folder.rglob("*")
         if file.is_file() and file.suffix != ".lock" and file.name != "config.yaml"
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few(tmp_path_factory):
+    """Few sentences and questions, in the folder that the commands are given in."""
+    folder = tmp_path_factory.mktemp("few")
+    table = load_corpus("demo", ["en", "fi"]).head(20).table()
+    table.rename(columns={"sentence": "id"}).to_csv(folder / "few.tsv", sep="\t", index=False)
+    records = [r for r in load_records("demo:validation") if r.language in ("en", "fi")]
+    items = list(dict.fromkeys(record.item for record in records))[:20]
+    kept = [record for record in records if record.item in items]
+    rows = [{k: v for k, v in vars(r).items() if k != "messages"} for r in kept]
+    (folder / "few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with contextlib.chdir(folder):
+        yield
 
 
 @pytest.fixture(scope="module", params=GIVEN)
@@ -107,7 +126,7 @@ def test_a_damaged_part_is_measured_again_and_no_other(done, tmp_path, monkeypat
         ("neurons", ["--seed", "1"], "corpus"),
         ("neurons", ["--share", "0.02"], "share"),
         ("steer", ["--layer", "2"], "layer"),
-        ("steer", ["--source", "es"], "source"),
+        ("steer", ["--kind", "language"], "kind"),
     ],
 )
 def test_a_run_that_did_not_finish_goes_on_with_nothing_else(
