@@ -21,13 +21,13 @@ import pandas as pd
 from _shared import answer, parser
 
 from shiftlens import collect_states, effects, load_corpus, load_model, run_grid, sweep_layers
+from shiftlens.arms import ARMS
 from shiftlens.config import RECORDED, TrainConfig
 from shiftlens.demo import GROUPS
+from shiftlens.files import make_folder
 from shiftlens.geometry import METRICS
 from shiftlens.plots.arms import arm_comparison
 from shiftlens.showcase import OVERRIDES, settings_of
-from shiftlens.store import make_folder
-from shiftlens.trainer import ARMS
 
 ROOT = Path(__file__).parents[1]
 FINE_TUNED = ("msft", "msft-parallel")

@@ -38,12 +38,13 @@ from safetensors.numpy import load_file, save
 from tqdm import tqdm
 
 from shiftlens import LanguageModel, Shift, SweepConfig, load_model
+from shiftlens.arms import ARMS
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import make_folder, write_atomic
 from shiftlens.models import find_device
 from shiftlens.runs import run_sweep
-from shiftlens.store import make_folder, write_atomic
-from shiftlens.trainer import ARMS, ShifConTrainer, objective_of, training_arguments
+from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
 
 COMPARED = ("base", "base-shift", "msft", "msft-parallel", "shift-only", "mcl-only", "shifcon",
             "random-vector", "third-language", "recentred", "l2-only", "l2-shift",

@@ -13,12 +13,12 @@ import pandas as pd
 from bible_base import SHARES, group_of
 
 from shiftlens import Corpus, load_model
+from shiftlens.arms import ARMS
 from shiftlens.config import RECORDED
 from shiftlens.effects import t_interval
+from shiftlens.files import write_atomic
 from shiftlens.languages import DOMINANT
 from shiftlens.sft import records_sha256
-from shiftlens.store import write_atomic
-from shiftlens.trainer import ARMS
 
 REFERENCE = "msft"
 PAIRS = (("shifcon", "mcl-only"), ("shifcon", "random-vector"), ("shifcon", "third-language"))

@@ -40,6 +40,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from shiftlens.arms import ARMS
 from shiftlens.collect import collect_states, plan_collection
 from shiftlens.config import SweepConfig, TrainConfig
 from shiftlens.corpora import Corpus, load_corpus
@@ -58,7 +59,7 @@ from shiftlens.sft import SftRecord
 from shiftlens.store import ActivationStore
 from shiftlens.sweep import sweep_layers
 from shiftlens.tokens import token_batches
-from shiftlens.trainer import ARMS, ShifConTrainer, objective_of, training_arguments
+from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
 from shiftlens.weightless import weightless
 
 LANGUAGES = ("en", "de", "fi")

@@ -10,6 +10,7 @@ from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
 from shiftlens.drawing.files import Drawing
+from shiftlens.files import make_folder, write_atomic
 from shiftlens.models import LanguageModel
 from shiftlens.plots import (
     before_after,
@@ -20,7 +21,7 @@ from shiftlens.plots import (
 )
 from shiftlens.pooling import Pooling
 from shiftlens.shift import Shift
-from shiftlens.store import STORE, ActivationStore, make_folder, write_atomic
+from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep, sweep_layers
 
 

@@ -1,13 +1,17 @@
 """The command line: thin, and quick to answer because everything heavy is imported late."""
 
+import contextlib
 import errno
 import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from types import NoneType
+from typing import Any, get_args
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from shiftlens import __version__, ranks
 from shiftlens.commands.lens import lens
@@ -75,8 +79,9 @@ COMMANDS: dict[str, tuple[type | None, Callable[..., int]]] = {
     "repeat": (RepeatConfig, repeat),
     "metrics": (None, metrics),
 }
-RESUMABLE = ("demo", "collect", "sweep", "train", "lens")
+RESUMABLE = ("demo", "collect", "sweep", "train", "lens", "neurons", "steer")
 LAUNCHABLE = ("collect", "sweep", "train")
+_KINDS = ConstructorRegistry()
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EIO)
 """Errors that no mistake of ours explains."""
 
@@ -89,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 done, 1 a check failed, 2 a mistake in what was asked for (one line on
-        stderr says which), 130 interrupted.
+        stderr says which), 130 interrupted, 141 with nobody to read what is printed.
     """
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name == "--version":
@@ -105,6 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (ranks.silent() and isinstance(error, ranks.SharedError)):
             print(f"shiftlens: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # of `| head`: nobody reads on, and Python would say so once more
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         if error.errno not in OF_THE_DISK:
             raise
@@ -127,12 +136,34 @@ def _run(name: str, rest: list[str]) -> int:
         )
     if settings is None:
         return tyro.cli(command, args=rest, **options)
+    options["registry"] = _KINDS
     with ranks.hushed(errors=True):
         rest = with_settings_files(rest, settings)
         _refuse_secrets(rest)
         config = tyro.cli(settings, args=rest, **options)
+    if ranks.launched() == 1:
+        from shiftlens.asked import check_asked
+
+        check_asked(config)
     with ranks.joined(getattr(config, "device", "auto")):
         return command(config)
+
+
+@_KINDS.primitive_rule
+def _left_out_by_default(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """A setting that may be left out is shown as one of its kind: STR, not {None}|STR."""
+    kinds = [kind for kind in get_args(info.type) if kind is not NoneType]
+    if NoneType not in get_args(info.type) or len(kinds) > 1:
+        return None
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kinds[0], info.markers))
+    assert isinstance(spec, PrimitiveConstructorSpec)
+    read, written, fits = spec.instance_from_str, spec.str_from_instance, spec.is_instance
+    return replace(
+        spec,
+        instance_from_str=lambda given: None if given == ["None"] else read(given),
+        str_from_instance=lambda value: ["None"] if value is None else written(value),
+        is_instance=lambda value: value is None or fits(value),
+    )
 
 
 def _refuse_secrets(arguments: Sequence[str]) -> None:

@@ -16,12 +16,13 @@ from shiftlens import ranks
 from shiftlens.background import Background
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import writing
 from shiftlens.fitting import fitting_batch
 from shiftlens.models import LanguageModel, bridged, hook_names
 from shiftlens.plan import CollectionPlan, plan_collection, shard_language
 from shiftlens.pooling import masked_mean
 from shiftlens.shift import RowShift
-from shiftlens.store import ActivationStore, writing
+from shiftlens.store import ActivationStore
 from shiftlens.tokens import pooled_mask, token_batches
 
 

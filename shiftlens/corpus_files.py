@@ -169,9 +169,24 @@ def read_columns(path: Path, requested: Sequence[str] | None) -> dict[str, Colum
         return _read_folder(path, requested)
     if path.is_file() and path.suffix in (".tsv", ".jsonl"):
         return _read_table(path, requested)
-    if path.exists():
-        raise ShiftlensError(f"{path}: give a folder, or a file ending in .tsv or .jsonl")
-    raise ShiftlensError(f"{path}: no such file or folder; check the path of the corpus")
+    check_there(str(path))
+    raise ShiftlensError(f"{path}: give a folder, or a file ending in .tsv or .jsonl")
+
+
+def check_there(source: str) -> None:
+    """Refuse the path of texts or records at which there is nothing.
+
+    Args:
+        source: A path, with a colon and a split perhaps; or a name that stands for texts.
+
+    Raises:
+        ShiftlensError: It is a path, and there is nothing.
+    """
+    if source == "demo" or source.startswith(("demo:", PREFIX)) or Path(source).exists():
+        return
+    folder, _, split = source.rpartition(":")
+    if not (folder and split and Path(folder).is_dir()):
+        raise ShiftlensError(f"{source}: no such file or folder; check the path")
 
 
 def _read_folder(path: Path, requested: Sequence[str] | None) -> dict[str, Column]:

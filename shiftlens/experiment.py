@@ -20,17 +20,28 @@ import transformers
 from tqdm import tqdm
 
 from shiftlens.area import parse_area
+from shiftlens.arms import arm_named
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import exact_match
+from shiftlens.files import make_folder, write_atomic
 from shiftlens.models import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.sft import load_records, records_sha256
-from shiftlens.store import make_folder, write_atomic
-from shiftlens.trainer import ShifConTrainer, arm_named, objective_of, training_arguments
+from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
 
-PROGRAM = ("answers", "contrastive", "evaluate", "models", "sft", "shift", "tokens", "trainer")
+PROGRAM = (
+    "answers",
+    "arms",
+    "contrastive",
+    "evaluate",
+    "models",
+    "sft",
+    "shift",
+    "tokens",
+    "trainer",
+)
 """The modules that decide what comes out of a cell."""
 NOT_SETTINGS = ("out", "save_every")
 """Fields of a cell's configuration that have no part in it: a cell keeps no run folder."""

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 from shiftlens.bake import bake, baked_tensors, carrying
 from shiftlens.card import Facts, model_card, run_facts
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import saving, writing
 from shiftlens.languages import language_list
 from shiftlens.models import LanguageModel
 from shiftlens.shift import Shift
-from shiftlens.store import saving, writing
 from shiftlens.train import MODEL, check_weights, load_trained
 
 BASE = "base"

@@ -9,28 +9,31 @@ from typing import Any
 import pandas as pd
 import torch
 
+from shiftlens.asked import check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import check_folder, running, write_atomic
+from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
 from shiftlens.lens.answers import answer_pivots, answer_summary, answer_tables
 from shiftlens.lens.head import check_decoder
 from shiftlens.lens.languages import LanguageLens, language_tables
 from shiftlens.lens.memory import LensMemory, lens_memory
-from shiftlens.lens.token_languages import TokenLanguages
+from shiftlens.lens.token_languages import TokenLanguages, check_counting
 from shiftlens.lens_config import LensConfig
-from shiftlens.lens_kept import KeptTables
 from shiftlens.models import LanguageModel, read_config
-from shiftlens.plan import check_sizes, shift_facts
+from shiftlens.plan import shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
 from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet
-from shiftlens.settings import check_run_folder
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift
-from shiftlens.store import check_folder, running, write_atomic
 from shiftlens.train import MODEL, load_trained
+from shiftlens.whose import check_run_folder
 
+MAY_CHANGE = ("out", "device", "records", "model", "corpus", "threshold")
+"""Settings that a lens may go on with changed, where what they give is the same."""
 _NOTHING = 0.005
 """Where the language ahead has less, no language is printed."""
 
@@ -70,10 +73,10 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
         ShiftlensError: Something asked for is not there or does not fit (named), or the folder
             holds a lens of something else.
     """
-    corpus, records = _texts(config)
     out = Path(config.out)
     check_folder(out)
-    check_run_folder(config)
+    check_run_folder(config, may_change=MAY_CHANGE)
+    corpus, records = _texts(config)
     trained = Path(config.model) / MODEL
     place = str(trained if trained.is_dir() else config.model)
     sizes = (config.batch_tokens, config.max_length, len(corpus.languages))
@@ -102,6 +105,7 @@ def _texts(config: LensConfig) -> tuple[Corpus, list[SftRecord]]:
         raise ShiftlensError(f"positions are {config.positions!r}; choose all or last")
     languages = None if config.languages is None else language_list(config.languages)
     corpus = load_corpus(config.corpus, languages)
+    check_counting(corpus, config.threshold)
     if config.sentences is not None:
         corpus.head(config.sentences)
     records = load_records(config.records) if config.records else []
@@ -186,7 +190,7 @@ def _read(
             model, records, languages, shift=shift, batch_tokens=config.batch_tokens
         )
 
-    kept = KeptTables.begin(out, inputs)
+    kept = KeptTables.begin(out, "lens", inputs, late=("records",))
     table = kept.tables("texts", corpus.languages, texts)
     asked = list(dict.fromkeys(record.language for record in records))
     found = kept.tables("answers", asked, answers) if records else None

@@ -36,3 +36,20 @@ def transformer_folder(path: str) -> str:
     if not (Path(path) / folder).resolve().is_relative_to(Path(path).resolve()):
         raise ShiftlensError(f"{listed}: {folder!r} lies outside the model's folder")
     return str(Path(path) / folder)
+
+
+def check_model_folder(name: str) -> None:
+    """Refuse a path that is no model's, and no hub id either.
+
+    Args:
+        name: A local directory, a ``config.json`` alone, or a hub id, which passes.
+
+    Raises:
+        ShiftlensError: There is nothing, or a directory without ``config.json``.
+    """
+    path = Path(name)
+    hub_id = not (path.is_absolute() or name.startswith((".", "~")) or name.endswith(".json"))
+    if not path.exists() and not (hub_id and name.count("/") < 2):
+        raise ShiftlensError(f"model directory {name!r} does not exist")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ShiftlensError(f"{name!r} holds no config.json: not a Hugging Face model directory")

@@ -24,15 +24,17 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
+from shiftlens import asked
+from shiftlens.asked import check_dtype
 from shiftlens.demo.files import demo_model_path
 from shiftlens.errors import ShiftlensError
 from shiftlens.fitting import fitting
-from shiftlens.model_folders import transformer_folder
+from shiftlens.model_folders import check_model_folder, transformer_folder
 
 BRIDGE_NAMES = {"XLMRobertaForMaskedLM": "RobertaForMaskedLM"}
 """Classes that TransformerLens knows under another architecture's name."""
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in asked.DTYPES}
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def load_model(
     place = None if device == "map" else find_device(device)
     config = read_config(name)
     with _hub_errors(path):
-        with _quiet_loading():
+        with quietly():
             loaded: Any = model_class(config).from_pretrained(
                 path,
                 dtype=DTYPES[dtype],
@@ -214,16 +216,6 @@ def load_model(
 def model_path(name: str) -> str:
     """Where the files of a model lie, or its hub id."""
     return str(demo_model_path()) if name == "demo" else transformer_folder(name)
-
-
-def check_dtype(dtype: str) -> None:
-    """Refuse a number type that there is not.
-
-    Raises:
-        ShiftlensError: It is unknown.
-    """
-    if dtype not in DTYPES:
-        raise ShiftlensError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
 
 
 def read_config(name: str) -> transformers.PreTrainedConfig:
@@ -283,11 +275,8 @@ def find_device(name: str) -> torch.device:
 @contextlib.contextmanager
 def _hub_errors(name: str) -> Iterator[None]:
     """Turn a loading failure into one line."""
+    check_model_folder(name)
     path = Path(name)
-    if not path.exists() and (path.is_absolute() or name.startswith((".", "~"))):
-        raise ShiftlensError(f"model directory {name!r} does not exist")
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ShiftlensError(f"{name!r} holds no config.json: not a Hugging Face model directory")
     try:
         yield
     except ShiftlensError:
@@ -302,8 +291,8 @@ def _hub_errors(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_loading() -> Iterator[None]:
-    """Silence the report on heads that shiftlens never uses."""
+def quietly() -> Iterator[None]:
+    """Silence transformers while it loads or saves: its bars, and its report on unused heads."""
     level = transformers.logging.get_verbosity()
     bars = transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()

@@ -10,7 +10,7 @@ class NeuronsConfig:
     Attributes:
         model: Local directory or hub id of a Hugging Face model, RUN/model of a training (without
             its shift), or demo.
-        out: Folder to write.
+        out: Folder to write; a run that stopped goes on here.
         corpus: Text of two languages or more, parallel: folder, table, or demo. The demo model's
             is demo.
         held_out: Parallel text to measure on, as corpus, or demo:validation or demo:test; without,

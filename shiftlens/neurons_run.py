@@ -2,37 +2,42 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from shiftlens.asked import check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.halves import check_seed, split_rows
+from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.neurons.effects import NeuronEffects, check_scaling, measure_effects
 from shiftlens.neurons.found import NeuronsFound, check_rates, find_neurons
 from shiftlens.neurons_config import NeuronsConfig
-from shiftlens.plan import check_sizes
 from shiftlens.plots.neurons import effects_figure, neurons_figure
 from shiftlens.plots.save import save_figure
 from shiftlens.runs import parquet
-from shiftlens.settings import check_run_folder
 from shiftlens.sft import load_records
-from shiftlens.store import running, write_atomic
+from shiftlens.whose import check_run_folder
 
 COMPARED = {
     "itself": "change",
-    "others": "less the others'",
-    "most hurt": "less the most hurt other's",
-    "random": "less random neurons'",
-    "as active": "less equally active ones'",
+    "others": "- others",
+    "most hurt": "- most hurt",
+    "random": "- random",
+    "as active": "- as active",
 }
 """The claims that a person reads, as columns; that over draws has the mean of that over texts."""
 
+_MEASURED_BY = (
+    *("share", "filter_rate", "bar_rate", "factor", "draws", "seed"),
+    *("batch_tokens", "max_length"),
+)
 _FEW = 20
 """Held-out texts below which the user is warned."""
 _EVEN = 0.98
@@ -56,7 +61,8 @@ def run_neurons(config: NeuronsConfig, say: Callable[[str], None] = print) -> Ne
 
     The folder then holds ``neurons.csv`` and, where the model predicts text, ``effects.csv`` and
     ``claims.csv``, all as ``.parquet`` too; ``neurons.png`` and ``effects.png``, also as ``.svg``;
-    and ``config.yaml``.
+    ``read/``, counts and losses, from which a run that stopped goes on, ``neurons_inputs.json`` and
+    ``config.yaml``.
 
     Args:
         config: The settings.
@@ -65,12 +71,13 @@ def run_neurons(config: NeuronsConfig, say: Callable[[str], None] = print) -> Ne
     Raises:
         ShiftlensError: Something asked for is not there or does not fit (named).
     """
+    check_folder(Path(config.out))
+    check_run_folder(config, may_change=("out", "device"))
     check_scaling(config.factor, config.draws)
     check_sizes(batch_tokens=config.batch_tokens, max_length=config.max_length)
     check_seed(config.seed)
     corpus = _corpus(config)
     check_rates(corpus.languages, config.share, config.filter_rate, config.bar_rate)
-    check_run_folder(config, may_change=("out", "device"))
     model = load_model(config.model, dtype=config.dtype, device=config.device)
     finding, held_out = _texts(config, model, corpus)
     with running(config.out):
@@ -89,6 +96,7 @@ def _run(
     say(_plan(config, finding, held_out))
     if (Path(config.model) / "shift.json").exists():
         say("the model has a shift beside it, which is left off")
+    kept = KeptTables.begin(out, "neurons", _inputs(config, model, finding, held_out))
     found = find_neurons(
         model,
         finding,
@@ -97,6 +105,7 @@ def _run(
         bar_rate=config.bar_rate,
         batch_tokens=config.batch_tokens,
         max_length=config.max_length,
+        keep=kept.array,
     )
     neurons = found.table()
     files = [_write(out / "neurons", neurons)]
@@ -104,7 +113,7 @@ def _run(
     say(_counts(found, neurons))
     effects = None
     if held_out is not None:
-        effects = _measure(config, model, found, held_out)
+        effects = _measure(config, model, found, held_out, kept)
         files += _write_effects(effects, out)
         say(summary(effects.claims(), held_out))
     write_atomic(out / "config.yaml", to_yaml(config).encode())
@@ -112,8 +121,24 @@ def _run(
     return NeuronsRun(found, effects)
 
 
+def _inputs(
+    config: NeuronsConfig, model: LanguageModel, finding: Corpus, held_out: Corpus | None
+) -> dict[str, Any]:
+    """What the numbers depend on: a folder holds a run of one such."""
+    return {
+        "model": model.sha256,
+        "corpus": finding.sha256,
+        "held_out": None if held_out is None else held_out.sha256,
+        **{name: getattr(config, name) for name in _MEASURED_BY},
+    }
+
+
 def _measure(
-    config: NeuronsConfig, model: LanguageModel, found: NeuronsFound, held_out: Corpus
+    config: NeuronsConfig,
+    model: LanguageModel,
+    found: NeuronsFound,
+    held_out: Corpus,
+    kept: KeptTables,
 ) -> NeuronEffects:
     return measure_effects(
         model,
@@ -124,6 +149,7 @@ def _measure(
         seed=config.seed,
         batch_tokens=config.batch_tokens,
         max_length=config.max_length,
+        keep=kept.array,
     )
 
 
@@ -162,18 +188,20 @@ def summary(claims: pd.DataFrame, held_out: Corpus) -> str:
     """The claims as a table of a row a language, and how many hold."""
     if claims.empty:
         return "no language has neurons of its own: keep a larger share"
-    cells = [
-        f"{row.difference:+.4f} [{row.low:+.4f}, {row.high:+.4f}]{'*' if row.holds else ' '}"
-        for row in claims.itertuples()
-    ]
+    half = (claims["high"] - claims["low"]) / 2
+    cells = claims["difference"].map("{:+.4f}".format) + half.map(" ±{:.4f}".format)
+    cells += np.where(claims["holds"], "*", " ")
     shown = claims.assign(cell=cells, language=claims["language"] + _sizes(claims))
     wide = shown.pivot(index="language", columns="more_than", values="cell")
     wide = wide.loc[shown["language"].unique(), list(COMPARED)].rename(columns=COMPARED)
-    head = (
-        f"change of the loss on {len(held_out)} held-out texts, nats per token, with a language's "
-        "neurons scaled: 95% intervals over texts; * above 0"
-    )
-    lines = ["", head, wide.rename_axis(index=None, columns=None).to_string(), ""]
+    head = [
+        f"change of the loss on {len(held_out)} held-out texts with a language's neurons scaled,",
+        "nats per token, and that less the change of the others on average, of the most hurt of",
+        "them, with as many random neurons, with as many equally active ones;",
+        "±: 95% interval over texts, *: above 0",
+    ]
+    table = wide.rename_axis(index=None, columns=None).to_string().splitlines()
+    lines = ["", *head, *table, ""]
     holds_of = claims.set_index(["more_than", "language"])["holds"]
     for name, words in {
         "itself": "its own loss rises",

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from shiftlens.asked import check_sizes
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
@@ -131,20 +132,6 @@ def plan_collection(
 def shard_language(file: str) -> str:
     """The language whose sentences a shard holds, from the shard's name."""
     return file.rsplit("-", 1)[0]
-
-
-def check_sizes(**sizes: int | None) -> None:
-    """Refuse sizes below 1.
-
-    Args:
-        **sizes: Each by the name of its setting; None for none.
-
-    Raises:
-        ShiftlensError: One (named) is below 1.
-    """
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise ShiftlensError(f"{name} is {size}; give at least 1")
 
 
 def _check_shift(shift: Shift, model: LanguageModel, corpus: Corpus) -> None:

@@ -18,6 +18,7 @@ from shiftlens.runs import load_inputs, run_sweep
 from shiftlens.sft import load_records, records_sha256
 from shiftlens.train import run_train
 from shiftlens.train_checks import read_inputs
+from shiftlens.whose import check_run_folder
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def repeat_run(
         raise ShiftlensError(f"{run} is a demo of several runs: repeat one of {inside}")
     with _place(Path(run), out, discard) as place:
         config = _settings(folder, place)
+        check_run_folder(config)
         _check_inputs(folder, config)
         reasons = _reasons(folder.versions, config)
         say(f"repeats  {run} into {place}" + (", which goes afterwards" if discard else ""))

@@ -18,6 +18,7 @@ from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.drawing.files import distance_drawing, spelled_range
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.forecast.table import size
 from shiftlens.forecast.whole import forecast_planned
 from shiftlens.geometry import METRICS, PROJECTIONS
@@ -25,10 +26,11 @@ from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
-from shiftlens.store import STORE, ActivationStore, check_folder, running, write_atomic
+from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep, sweep_layers
 from shiftlens.sweep_options import SweepOptions
 from shiftlens.token_moments import TOKENS, TokenMoments, TokenPlan, collect_token_moments
+from shiftlens.whose import check_run_folder
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,8 @@ def load_inputs(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
     Raises:
         ShiftlensError: Something in the settings, model or corpus is not usable.
     """
+    check_folder(Path(config.out))
+    check_run_folder(config)
     languages = None if config.languages is None else language_list(config.languages)
     config.dominant = language_code(config.dominant)
     corpus = load_corpus(config.corpus, languages, keep_intersection=config.keep_intersection)
@@ -192,7 +196,6 @@ def load_inputs(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
         raise ShiftlensError(f"states {config.states!r} are neither sentences nor tokens")
     tokens = config.states == "tokens"
     _options(config).check(corpus.languages, config.dominant, len(corpus), tokens)
-    check_folder(Path(config.out))
     return corpus, load_model(config.model, dtype=config.dtype, device=config.device)
 
 
@@ -221,17 +224,29 @@ def _forecast(
         f"d_model {model.d_model}, {plan.manifest['model']['dtype']} on {model.device}",
         f"corpus   {config.corpus}: {len(corpus)} sentences in each of "
         f"{', '.join(corpus.languages)}; dominant {config.dominant}",
-        f"writes   {config.out}: {plan.disk_bytes / 1e6:.1f} MB of {what}",
     ]
+    if dropped:
+        lines.append(f"dropped  sentences that some language lacks ({dropped})")
+    size_on_disk = f"{plan.disk_bytes / 1e6:.1f} MB of {what}"
+    if _collected_before(config, plan):
+        return "\n".join([*lines, f"has      {config.out}: {size_on_disk}, all collected"])
+    lines.append(f"writes   {config.out}: {size_on_disk}")
     with contextlib.suppress(ShiftlensError):  # of a model that cannot run without its weights
         work = forecast_planned(model, plan, config.states == "tokens")
         lines.append(
             f"takes    {work.collection.flops:.1e} FLOPs in the model and "
             f"{size(max(work.collection.peak, work.sweep.memory))} of memory beside the libraries"
         )
-    if dropped:
-        lines.insert(2, f"dropped  sentences that some language lacks ({dropped})")
     return "\n".join(lines)
+
+
+def _collected_before(config: SweepConfig, plan: CollectionPlan) -> bool:
+    """Whether the folder has all states that the plan asks for."""
+    kind, name = (TokenMoments, TOKENS) if config.states == "tokens" else (ActivationStore, STORE)
+    try:
+        return kind.open(Path(config.out) / name).holds(plan.manifest)
+    except ShiftlensError:
+        return False
 
 
 def _check_disk(out: Path, plan: CollectionPlan) -> None:

@@ -1,13 +1,13 @@
 """Settings files: YAML, given by the user or shipped as a preset, as what a command line says."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from shiftlens.config import SweepConfig, to_yaml
+from shiftlens.config import SweepConfig
 from shiftlens.errors import ShiftlensError
 
 _NESTED = (dict, list, set, tuple, bytes)
@@ -138,61 +138,6 @@ def with_settings_files(arguments: Sequence[str], config: type) -> list[str]:
         path = preset_path(value) if option == "--preset" else Path(value)
         expanded += yaml_arguments(path, config)
     return expanded
-
-
-def check_run_folder(config: Any, may_change: Collection[str] | None = None) -> None:
-    """Refuse a folder of another run, whose settings this one would overwrite.
-
-    Args:
-        config: The settings of a command that writes a folder ``out``.
-        may_change: Settings in which the run that is there may differ; None for any.
-
-    Raises:
-        ShiftlensError: The folder has runs in it, or its ``config.yaml`` is damaged, of another
-            command, or of other settings.
-    """
-    out = Path(config.out)
-    if inside := sorted(out.glob("*/config.yaml")):
-        raise ShiftlensError(f"{out} is a folder of runs ({inside[0].parent}); give another --out")
-    if not (out / "config.yaml").exists():
-        return
-    try:
-        read_settings(out / "config.yaml", type(config))
-    except ShiftlensError as error:
-        command = type(config).__name__.removesuffix("Config").lower()
-        raise ShiftlensError(
-            f"{out} holds a run of another command than {command}, or a damaged config.yaml; give "
-            "another --out"
-        ) from error
-    if may_change is not None:
-        check_same_settings(config, may_change)
-
-
-def check_same_settings(
-    config: Any, may_change: Collection[str], run: str = "run"
-) -> dict[str, Any]:
-    """Refuse settings other than those in the ``config.yaml`` of the run's folder.
-
-    Args:
-        config: The settings now, of a run with a folder ``out``.
-        may_change: Settings that may differ.
-        run: What the run is called.
-
-    Returns:
-        The settings in the folder, defaults where it has none.
-
-    Raises:
-        ShiftlensError: A setting (named) differs, or the file cannot be read.
-    """
-    later = {field.name: field.default for field in fields(config)}
-    begun = later | read_settings(Path(config.out) / "config.yaml", type(config))
-    for name, value in yaml.safe_load(to_yaml(config)).items():
-        if name not in may_change and begun.get(name) != value:
-            raise ShiftlensError(
-                f"{config.out} holds a {run} with {name} {begun.get(name)!r}, not {value!r}; give "
-                "the same settings to go on with it, or another folder"
-            )
-    return begun
 
 
 def _setting(key: Any) -> str:

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import write_atomic
 from shiftlens.forms import is_code, misfit
 from shiftlens.generation import guarded_generate
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel, hook_names, residual_hooks
 from shiftlens.pooling import Pooling, masked_mean
-from shiftlens.store import DAMAGE, ActivationStore, array_sha256, write_atomic
+from shiftlens.store import DAMAGE, ActivationStore, array_sha256
 from shiftlens.tokens import pooled_mask, token_batches, tokenize
 
 

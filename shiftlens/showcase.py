@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from shiftlens.config import DemoConfig, SweepConfig, TrainConfig
 from shiftlens.demo import GROUPS
+from shiftlens.files import running, saving
 from shiftlens.folders.runs import DemoFolder
 from shiftlens.reports.demo import Report, Training, accuracy_table, write_report
 from shiftlens.runs import SweepRun, run_sweep
 from shiftlens.settings import preset_path, read_settings
-from shiftlens.store import running, saving
 from shiftlens.train import TrainRun, run_train
+from shiftlens.whose import check_run_folder
 
 ARMS = {
     "msft": "MSFT",
@@ -79,6 +80,9 @@ def run_showcase(config: DemoConfig, say: Callable[[str], None] = print) -> Show
     Raises:
         ShiftlensError: The folder cannot be written to, or holds something else.
     """
+    sweep = _sweep_config(Path(config.out))
+    check_run_folder(config)
+    check_run_folder(sweep, may_change=("out",))
     with running(config.out):
         return _run_showcase(Path(config.out), say)
 
@@ -87,7 +91,7 @@ def _run_showcase(out: Path, say: Callable[[str], None]) -> Showcase:
     settings = settings_of("shifcon")
     say(_step(1, "layer sweep of the embedded model"))
     with _details_in(out / LOG):
-        sweep = run_sweep(SweepConfig(settings["model"], settings["parallel"], str(out / "sweep")))
+        sweep = run_sweep(_sweep_config(out))
     say(f"      area: {sweep.sweep.area}; the preset trains in {settings['area']}")
     runs = {}
     for number, (arm, name) in enumerate(ARMS.items(), 2):
@@ -102,6 +106,11 @@ def _run_showcase(out: Path, say: Callable[[str], None]) -> Showcase:
     shown = table.to_string(float_format="{:.3f}".format)
     say(f"\naccuracy on held-out questions, {HELD_OUT}\n{shown}\n\n{page}")
     return Showcase(sweep, runs, table, page)
+
+
+def _sweep_config(out: Path) -> SweepConfig:
+    settings = settings_of("shifcon")
+    return SweepConfig(settings["model"], settings["parallel"], str(out / "sweep"))
 
 
 def write_demo_page(folder: DemoFolder, path: Path | None = None) -> Path:

@@ -13,7 +13,7 @@ class SteerConfig:
         source: Language of the prompts.
         target: Language to steer to.
         layer: Layer to steer at, 0..L.
-        out: Folder to write.
+        out: Folder to write; a run that stopped goes on here.
         kind: language, difference, subspace-onto, subspace-out, lsar or incline.
         strengths: Numbers, comma-separated; 0 is the model as it is.
         run: Run folder with this model's states, of sweep or train; measured anew without.

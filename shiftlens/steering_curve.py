@@ -1,7 +1,8 @@
 """What steering does to answers, by strength: their language, their quality, their likelihood."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ def steering_curve(
     steering: Steering,
     strengths: Sequence[float],
     batch_size: int = 128,
+    keep: Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     r"""Steer the answers to the source's prompts, at each strength.
 
@@ -52,6 +54,7 @@ def steering_curve(
         steering: What is applied to prompt and generated tokens.
         strengths: The strengths; at 0 the model is as it is.
         batch_size: Prompts in a batch.
+        keep: Called with a name for each strength and what makes its part of the table.
 
     Returns:
         Tidy: ``strength, measure, language, value, low, high, n``.
@@ -66,8 +69,8 @@ def steering_curve(
         known[record.language] |= {t.strip() for t in (record.completion, *record.choices)}
     sides = {source: [r.completion for r in asked], target: [r.completion for r in counterparts]}
     longest = max(map(len, encode_completions(model, [t for own in known.values() for t in own])))
-    rows: list[Row] = []
-    for strength in tqdm(strengths, desc="strengths", unit="strength", disable=None):
+
+    def at(strength: float) -> pd.DataFrame:
         advice = f"lower batch_size (now {batch_size}), or give a narrower dtype"
         fits = fitting(f"a batch of {batch_size} prompts", advice)
         with fits, steering.applied(model, strength):
@@ -76,8 +79,13 @@ def steering_curve(
             scores = completion_log_probs(model, asked, texts, None, 2 * batch_size)
         own = [*_languages(answers, known), *_matches(answers, sides)]
         own += _perplexities(model, sides, np.array(scores))
-        rows += [{"strength": strength, **row} for row in own]
-    return pd.DataFrame(rows)
+        return pd.DataFrame([{"strength": strength, **row} for row in own])
+
+    tables = [
+        keep(f"strength-{strength}", partial(at, strength)) if keep else at(strength)
+        for strength in tqdm(strengths, desc="strengths", unit="strength", disable=None)
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def check_items(

@@ -1,31 +1,34 @@
 """Steering from states to a curve on disk: what ``shiftlens steer`` runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from shiftlens.asked import check_sizes
 from shiftlens.collect import collect_states
 from shiftlens.config import to_yaml
-from shiftlens.corpora import load_corpus
+from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import DemoFolder
 from shiftlens.geometry.language_subspace import LanguageSubspace
+from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel, load_model
-from shiftlens.plan import check_sizes
 from shiftlens.plots.save import save_figure
 from shiftlens.plots.steering import steering_figure
 from shiftlens.runs import parquet
-from shiftlens.settings import check_run_folder
-from shiftlens.sft import SftRecord, load_records
+from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import LanguageVectors
 from shiftlens.steering import Steering, check_layer, check_ridge
 from shiftlens.steering_config import SteerConfig
 from shiftlens.steering_curve import check_items, steering_curve
-from shiftlens.store import STORE, ActivationStore, running, write_atomic
+from shiftlens.store import STORE, ActivationStore
+from shiftlens.whose import check_run_folder
 
 _PRINTED = {"language": "in", "exact_match": "right in", "perplexity": "perplexity"}
 _FEW = 0.05
@@ -35,8 +38,9 @@ KINDS = ("language", "difference", "subspace-onto", "subspace-out", "lsar", "inc
 def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.DataFrame:
     """Measure the curve of one steering, and write it.
 
-    The folder then holds ``steering.csv``, ``.parquet``, ``.png`` and ``.svg``, ``config.yaml``
-    and, where there was no run, ``activations/``.
+    The folder then holds ``steering.csv``, ``.parquet``, ``.png`` and ``.svg``, ``config.yaml``,
+    ``steer_inputs.json``, ``read/``, a part of the table a strength, from which a run that stopped
+    goes on, and, where there was no run, ``activations/``.
 
     Returns:
         The table of :func:`shiftlens.steering_curve.steering_curve`.
@@ -44,6 +48,8 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     Raises:
         ShiftlensError: Something asked for is not there or does not fit (named).
     """
+    out = Path(config.out)
+    check_folder(out)
     strengths = read_strengths(config.strengths)
     config.source, config.target = map(language_code, (config.source, config.target))
     if config.kind not in KINDS:
@@ -53,12 +59,31 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     check_run_folder(config, may_change=("out", "device", "batch_size"))
     records = load_records(config.records)
     check_items(records, config.source, config.target)
+    corpus = _corpus(config)
     model = load_model(config.model, dtype=config.dtype, device=config.device)
     if not model.hf.can_generate():
         raise ShiftlensError(f"model {model.name} cannot generate; give a causal model")
     check_layer(config.layer, model.n_layers)
-    with running(config.out):
-        return _run(config, model, records, strengths, say)
+    texts = corpus or _states(config, model)
+    with running(out):
+        kept = KeptTables.begin(out, "steer", _inputs(config, model, records, texts))
+        store = collect_states(model, texts, out / STORE) if isinstance(texts, Corpus) else texts
+        return _run(config, model, records, strengths, store, kept, say)
+
+
+def _inputs(
+    config: SteerConfig,
+    model: LanguageModel,
+    records: list[SftRecord],
+    texts: Corpus | ActivationStore,
+) -> dict[str, Any]:
+    """What the numbers depend on, whatever the strengths: a folder holds a run of one such."""
+    return {
+        "model": model.sha256,
+        "records": records_sha256(records),
+        "vectors": texts.sha256 if isinstance(texts, Corpus) else texts.manifest_sha256,
+        **{name: getattr(config, name) for name in ("source", "target", "layer", "kind", "ridge")},
+    }
 
 
 def _run(
@@ -66,15 +91,16 @@ def _run(
     model: LanguageModel,
     records: list[SftRecord],
     strengths: list[float],
+    store: ActivationStore,
+    kept: KeptTables,
     say: Callable[[str], None],
 ) -> pd.DataFrame:
-    """Everything that writes to the folder."""
+    """The curve, written."""
     out = Path(config.out)
-    store = _states(config, model, out)
     sides = (config.source, config.target, config.layer)
     steering = fit_steering(config.kind, store, *sides, config.ridge)
     asked = (config.source, config.target, steering, strengths, config.batch_size)
-    table = steering_curve(model, records, *asked)
+    table = steering_curve(model, records, *asked, kept.table)
     write_atomic(out / "steering.parquet", parquet(table))
     write_atomic(out / "steering.csv", table.to_csv(index=False).encode())
     title = f"{config.kind}, {config.source} to {config.target}, layer {config.layer}"
@@ -113,19 +139,34 @@ def read_strengths(text: str) -> list[float]:
     return strengths
 
 
-def _states(config: SteerConfig, model: LanguageModel, out: Path) -> ActivationStore:
-    """This model's states: of the run, or measured now into the folder."""
-    if config.run is None:
-        corpus = config.corpus or ("demo" if config.model == "demo" else None)
-        if corpus is None:
-            raise ShiftlensError("give --run, a sweep of the model, or --corpus, parallel text")
-        return collect_states(model, load_corpus(corpus), out / STORE)
-    folder = open_run_folder(config.run)
-    run = folder.sweep if isinstance(folder, DemoFolder) else folder
+def _corpus(config: SteerConfig) -> Corpus | None:
+    """The text to measure vectors on; None where a run has them."""
+    if config.run is not None:
+        return None
+    source = config.corpus or ("demo" if config.model == "demo" else None)
+    if source is None:
+        raise ShiftlensError("give --run, a sweep of the model, or --corpus, parallel text")
+    corpus = load_corpus(source)
+    _check_there((config.source, config.target), corpus.languages)
+    return corpus
+
+
+def _check_there(asked: Sequence[str], languages: Sequence[str]) -> None:
+    for language in asked:
+        if language not in languages:
+            known = ", ".join(languages)
+            raise ShiftlensError(f"language {language!r} has no vectors (there: {known})")
+
+
+def _states(config: SteerConfig, model: LanguageModel) -> ActivationStore:
+    """This model's states in the run."""
+    folder = open_run_folder(str(config.run))
+    opened = folder.sweep if isinstance(folder, DemoFolder) else folder
     sha256 = model.sha256
-    for states in run.states.values():
+    for states in opened.states.values():
         store = states.store
         if isinstance(store, ActivationStore) and store.manifest["model"]["sha256"] == sha256:
+            _check_there((config.source, config.target), store.languages)
             return store
     raise ShiftlensError(
         f"{config.run} holds no sentence vectors of model {model.name} (other weights, another "
@@ -153,10 +194,7 @@ def fit_steering(
     if kind not in KINDS:
         raise ShiftlensError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
     check_layer(layer, store.layers[-1])
-    for language in (source, target):
-        if language not in store.languages:
-            known = ", ".join(store.languages)
-            raise ShiftlensError(f"language {language!r} has no vectors (there: {known})")
+    _check_there((source, target), store.languages)
     if kind.startswith("subspace"):
         onto = kind == "subspace-onto"
         states = store.states(target if onto else source, layer)

@@ -7,21 +7,19 @@ else, and the next run goes on with the missing ones. Every tensor's SHA-256 sta
 header and is checked whenever the tensor is read.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import make_folder, replacing, write_atomic
 from shiftlens.forms import is_code, misfit
 
 STORE = "activations"
@@ -30,184 +28,11 @@ STORE = "activations"
 MANIFEST = "manifest.json"
 SHARD = ".safetensors"
 LONGEST_NAME = 200
-RUN_LOCK = "run.lock"
-UNFINISHED = ".shiftlens.tmp"
-"""What the name of a file ends with until it is whole."""
-_SIGNS_OF_A_DISK = ("(os error ", "inline_container", "PytorchStreamWriter", "iostream")
 DAMAGE = (
     *(SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError),
     *(RecursionError, MemoryError),
 )
 """What reading a damaged shard can raise."""
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write a file so that it is either whole under its name or not there at all.
-
-    Args:
-        path: The file; what it held before is replaced.
-
-    Yields:
-        The name to write it under. It takes its own name when the block ends.
-
-    Raises:
-        ShiftlensError: The folder cannot be written to, or the disk is full.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
-    try:
-        with saving(path):
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write some bytes by :func:`replacing`.
-
-    Args:
-        path: The file; what it held before is replaced.
-        content: Its bytes.
-
-    Raises:
-        ShiftlensError: The folder cannot be written to, or the disk is full.
-    """
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def check_folder(path: Path) -> None:
-    """See whether a folder can be made or written to, without making it.
-
-    Raises:
-        ShiftlensError: It cannot.
-    """
-    nearest = next(
-        parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists()
-    )
-    if not nearest.is_dir():
-        raise ShiftlensError(f"cannot write to folder {path}: {nearest} is a file")
-    if not os.access(nearest, os.W_OK):
-        raise ShiftlensError(f"cannot write to folder {path}: permission denied")
-
-
-def make_folder(path: Path) -> Path:
-    """Make a folder and its parents.
-
-    Raises:
-        ShiftlensError: It cannot be made or written to.
-    """
-    check_folder(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ShiftlensError(f"cannot write to folder {path}: {error.strerror}") from error
-    return path
-
-
-@contextlib.contextmanager
-def saving(path: str | Path) -> Iterator[None]:
-    """Say in one line that a library could not write its files.
-
-    Args:
-        path: What is written inside.
-
-    Raises:
-        ShiftlensError: The folder cannot be written to, or the disk is full.
-    """
-    try:
-        yield
-    except ShiftlensError:
-        raise
-    except Exception as error:  # torch raises RuntimeError, tokenizers a bare Exception
-        words = " ".join(str(error).split())
-        of_disk = isinstance(error, OSError | SafetensorError)
-        if not of_disk and not any(sign in words for sign in _SIGNS_OF_A_DISK):
-            raise
-        reason = getattr(error, "strerror", None) or words
-        raise ShiftlensError(
-            f"cannot write {path}: {reason}; make room, or choose another folder"
-        ) from error
-
-
-@contextlib.contextmanager
-def _locked(path: Path, folder: str | Path) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ShiftlensError(f"another process is writing to {folder}") from error
-    except OSError as error:
-        raise ShiftlensError(f"cannot write {lock.lock_file}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def writing(path: str | Path) -> Iterator[None]:
-    """Hold a store's folder against a second writer, and sweep away what a killed one left.
-
-    Args:
-        path: The folder; made where it is missing. The lock file lies beside it.
-
-    Yields:
-        Nothing; the folder is released on exit, also when the process dies.
-
-    Raises:
-        ShiftlensError: Another process is writing there, or the folder or its lock cannot be made.
-    """
-    folder = make_folder(Path(path)).resolve()
-    with _locked(folder.with_name(folder.name + ".lock"), path):
-        for leftover in folder.glob(f"*{UNFINISHED}"):
-            leftover.unlink(missing_ok=True)
-        yield
-
-
-@contextlib.contextmanager
-def running(path: str | Path) -> Iterator[None]:
-    """Hold a run folder against a second run, and sweep away what a killed one left half-written.
-
-    What lies in the folder of another run inside it is that run's own.
-
-    Args:
-        path: The folder; made where it is missing. The lock file lies in it.
-
-    Yields:
-        Nothing; the folder is released on exit, also when the process dies.
-
-    Raises:
-        ShiftlensError: As :func:`writing`.
-    """
-    folder = make_folder(Path(path)).resolve()
-    with _locked(folder / RUN_LOCK, path):
-        for leftover in folder.rglob(f"*{UNFINISHED}"):
-            nested = leftover.relative_to(folder).parents
-            if not any((folder / inner / RUN_LOCK).exists() for inner in list(nested)[:-1]):
-                leftover.unlink(missing_ok=True)
-        yield
-
-
-def file_hashes(folder: Path, without: str = "") -> dict[str, str]:
-    """SHA-256 of every file in a folder, by its path there.
-
-    Args:
-        folder: The folder.
-        without: A file to leave out.
-    """
-    hashes = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != without:
-            with path.open("rb") as file:
-                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
 
 
 def array_sha256(array: np.ndarray) -> str:
@@ -255,7 +80,7 @@ class ShardStore:
             raise ShiftlensError(f"{path / MANIFEST} is not of store format {cls.format}")
         stated = manifest.pop("sha256", None)
         store = cls(path, manifest)
-        if stated != store._manifest_sha256:
+        if stated != store.manifest_sha256:
             raise ShiftlensError(
                 f"{path / MANIFEST} is damaged (it does not match its hash); collect anew"
             )
@@ -275,13 +100,14 @@ class ShardStore:
         if (path / MANIFEST).exists():
             _refuse_mixing(path, cls.open(path).manifest, store.manifest)
         else:
-            content = {**store.manifest, "sha256": store._manifest_sha256}
+            content = {**store.manifest, "sha256": store.manifest_sha256}
             text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
             write_atomic(path / MANIFEST, (text + "\n").encode())
         return store
 
     @property
-    def _manifest_sha256(self) -> str:
+    def manifest_sha256(self) -> str:
+        """SHA-256 of the manifest, which every shard states."""
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -299,6 +125,12 @@ class ShardStore:
         """Sentences a language."""
         return int(self.manifest["corpus"]["sentences"])
 
+    def holds(self, manifest: dict[str, Any]) -> bool:
+        """Whether this is the store of a manifest, and complete."""
+        asked = {"format": self.format, **manifest}
+        same = json.dumps(asked, sort_keys=True) == json.dumps(self.manifest, sort_keys=True)
+        return same and not self.missing()
+
     def missing(self) -> list[str]:
         """Names of the shards that are not there, or whose header is not of this store."""
         return [s["file"] for s in self.manifest["shards"] if self._problem(s["file"])]
@@ -311,7 +143,7 @@ class ShardStore:
             return "a link to a file elsewhere"
         try:
             header = self._header(file)
-            of_this_store = header["manifest"] == self._manifest_sha256
+            of_this_store = header["manifest"] == self.manifest_sha256
             in_its_place = header["file"] == file
         except DAMAGE as error:
             return f"damaged ({error})"
@@ -326,7 +158,7 @@ class ShardStore:
     def _write(self, file: str, tensors: dict[str, np.ndarray]) -> None:
         """Add a shard, one of the manifest's, with the hash of every tensor in its header."""
         header = {key: array_sha256(value) for key, value in tensors.items()}
-        header |= {"manifest": self._manifest_sha256, "file": file}
+        header |= {"manifest": self.manifest_sha256, "file": file}
         metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
         with replacing(self.path / file) as temporary:
             save_file(tensors, temporary, metadata=metadata)

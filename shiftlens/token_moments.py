@@ -23,10 +23,11 @@ from shiftlens.collect import (
 )
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import writing
 from shiftlens.geometry import Moments
 from shiftlens.models import LanguageModel
 from shiftlens.plan import CollectionPlan, moment_bytes, plan_collection, shard_language
-from shiftlens.store import ShardStore, layer_key, writing
+from shiftlens.store import ShardStore, layer_key
 from shiftlens.tokens import TokenizedLanguage
 
 TOKENS = "token_moments"

@@ -12,38 +12,36 @@ import transformers
 from shiftlens import ranks
 from shiftlens.adapters import add_adapters, merge_adapters
 from shiftlens.area import MINIMUM_BLOCKS, parse_area
+from shiftlens.arms import arm_named
+from shiftlens.asked import check_training
 from shiftlens.before_after import draw_before_after, sweep_into
 from shiftlens.config import TrainConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
+from shiftlens.files import check_folder, left_as_found, make_folder, running, saving, write_atomic
 from shiftlens.languages import language_code
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.models import LanguageModel, load_model, quietly
 from shiftlens.pooling import Pooling
+from shiftlens.progress import loss_summary
 from shiftlens.runs import area_facts, parquet, summary
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift, check_area
-from shiftlens.store import (
-    STORE,
-    ActivationStore,
-    check_folder,
-    make_folder,
-    running,
-    saving,
-    write_atomic,
-)
+from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep
-from shiftlens.train_checks import INPUTS, check_same, check_training
+from shiftlens.train_checks import INPUTS, check_same
 from shiftlens.trainer import (
     ShifConTrainer,
     last_checkpoint,
     objective_of,
     training_arguments,
 )
+from shiftlens.whose import check_run_folder
 
 MODEL = "model"
 ADAPTER = "adapter"
 CHECKPOINTS = "checkpoints"
+LOG = "log.csv"
 FIRST_AREA = (1, 2)
 """Area of the trainer until the sweep has chosen one."""
 
@@ -97,10 +95,11 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
         ShiftlensError: Something in the settings or data is not usable, the folder holds a
             training with other settings, or the loss became NaN (the last checkpoint is kept).
     """
-    with ranks.together():
-        task = _prepared(config)
-    with ranks.held_by_first(running(config.out)):
-        return _run(task, config, say)
+    with left_as_found(Path(config.out) / CHECKPOINTS):  # the Trainer makes it when it is made
+        with ranks.together():
+            task = _prepared(config)
+        with ranks.held_by_first(running(config.out)):
+            return _run(task, config, say)
 
 
 def _run(task: "_Task", config: TrainConfig, say: Callable[[str], None]) -> TrainRun:
@@ -148,8 +147,9 @@ class _Task:
 
 def _prepared(config: TrainConfig) -> _Task:
     """Look at everything that the user gave, and make of it what trains; nothing is written."""
-    config.dominant = language_code(config.dominant)
     check_folder(Path(config.out))
+    check_run_folder(config)
+    config.dominant = language_code(config.dominant)
     check_training(config)
     parallel = load_corpus(config.parallel)
     records = load_records(config.sft)
@@ -192,8 +192,13 @@ def _finish(
     draw_before_after(out, task.parallel, sweeps, area, name)
     if table is not None:
         write_atomic(out / "results.csv", table.to_csv(index=False).encode())
-        say(table.round(3).to_string(index=False))
+    if arm_named(config.arm).trained:
+        say(f"\n{loss_summary(pd.read_csv(out / LOG))}")
+    if table is not None:
+        say(f"\n{table.round(3).to_string(index=False)}")
+    tested = "" if config.test else f"shiftlens eval {out} --records FILE\n         "
     say(f"\nmodel    {out / MODEL}\npictures {out / 'geometry.html'}")
+    say(f"next     {tested}shiftlens report {out}")
 
 
 def _keep_adapters(adapters: Any, out: Path) -> None:
@@ -214,7 +219,7 @@ def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
         ShiftlensError: It cannot be written to, or the disk is full.
     """
     make_folder(folder)
-    with saving(folder):
+    with saving(folder), quietly():
         model.hf.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
     for name in ("shift.json", "shift.safetensors"):
@@ -324,8 +329,8 @@ def _fit(trainer: ShifConTrainer, out: Path) -> None:
     log = log[
         sorted(log, key=lambda name: (name != "step", name))
     ]  # those of a checkpoint are sorted
-    if ranks.is_first() and (trained or not (out / "log.csv").exists()):
-        write_atomic(out / "log.csv", log.to_csv(index=False).encode())
+    if ranks.is_first() and (trained or not (out / LOG).exists()):
+        write_atomic(out / LOG, log.to_csv(index=False).encode())
 
 
 def _whole(model: LanguageModel, out: Path, device: str) -> LanguageModel:

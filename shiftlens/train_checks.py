@@ -1,4 +1,4 @@
-"""What a training refuses before it begins: impossible settings, and a folder of another one."""
+"""What a run was begun with, and refusing to let a training go on with something else."""
 
 import json
 from pathlib import Path
@@ -6,36 +6,11 @@ from typing import Any
 
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
-from shiftlens.settings import check_same_settings
-from shiftlens.trainer import arm_named
+from shiftlens.whose import check_same_settings
 
 INPUTS = "inputs.json"
 MAY_CHANGE = ("out", "test", "device", "save_every")
 """Settings that a training may go on with changed."""
-
-
-def check_training(config: TrainConfig) -> None:
-    """Refuse settings that no training can have.
-
-    Raises:
-        ShiftlensError: A setting (named) is out of its range.
-    """
-    arm_named(config.arm)
-    for name in ("batch_size", "accumulation", "reestimate", "vector_sentences", "save_every"):
-        if getattr(config, name) < 1:
-            raise ShiftlensError(f"{name} is {getattr(config, name)}; give at least 1")
-    for name in ("learning_rate", "temperature", "epochs", "lora_alpha"):
-        if not getattr(config, name) > 0:
-            raise ShiftlensError(f"{name} is {getattr(config, name)}; give a positive number")
-    for name in ("steps", "w_gen", "w_con", "weight_decay", "lora_rank"):
-        if not getattr(config, name) >= 0:
-            raise ShiftlensError(f"{name} is {getattr(config, name)}; give 0 or more")
-    if not 0 <= config.warmup < 1:
-        raise ShiftlensError(f"warmup is {config.warmup}; give a share of the steps, 0 to below 1")
-    if config.device == "map":
-        raise ShiftlensError("device map is for reading a model; train on cpu, cuda, ... or auto")
-    if config.third == config.dominant:
-        raise ShiftlensError(f"third is {config.third}, the dominant language; give another")
 
 
 def check_same(config: TrainConfig, inputs: dict[str, str]) -> None:

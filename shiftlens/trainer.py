@@ -10,67 +10,37 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
 
 from shiftlens import ranks
+from shiftlens.arms import Arm, arm_named
 from shiftlens.batches import collator, example, translations
 from shiftlens.config import TrainConfig
 from shiftlens.contrastive import FORMS, PairBatch, PairSampler, contrastive_loss
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import file_hashes, saving, write_atomic
 from shiftlens.forms import misfit
 from shiftlens.languages import DOMINANT
 from shiftlens.loss_sums import LossSums
-from shiftlens.models import LanguageModel
+from shiftlens.models import LanguageModel, quietly
 from shiftlens.parallel import gathered, own_part, shared_loss, weighted_loss, within_forward
 from shiftlens.pooling import Pooling
+from shiftlens.progress import LossBar
 from shiftlens.sft import SftRecord, with_template
 from shiftlens.shift import LanguageVectors, Shift, check_area
-from shiftlens.store import file_hashes, saving, write_atomic
 from shiftlens.tokens import tokenize
 
 T = TypeVar("T")
 
 SAMPLER_FILE = "contrast.json"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What one arm of the comparison does.
-
-    Attributes:
-        trained: Whether it is trained at all.
-        shift: Whether it shifts, in training (where it is trained) and at test.
-        contrast: Form of the contrastive loss, one of ``FORMS``, or None.
-        parallel_lm: Whether the parallel texts are language-model data, marked as translation.
-        vectors: ``language``; ``random`` for directions drawn at random; ``third`` to shift to a
-            third language.
-    """
-
-    trained: bool = True
-    shift: bool = False
-    contrast: str | None = None
-    parallel_lm: bool = False
-    vectors: str = "language"
-
-
-ARMS = {
-    "base": Arm(trained=False),
-    "base-shift": Arm(trained=False, shift=True),
-    "msft": Arm(),
-    "msft-parallel": Arm(parallel_lm=True),
-    "shift-only": Arm(shift=True),
-    "mcl-only": Arm(contrast="infonce"),
-    "shifcon": Arm(shift=True, contrast="infonce"),
-    "random-vector": Arm(shift=True, contrast="infonce", vectors="random"),
-    "third-language": Arm(shift=True, contrast="infonce", vectors="third"),
-    "recentred": Arm(shift=True, contrast="recentred"),
-    "l2-only": Arm(contrast="l2"),
-    "l2-shift": Arm(shift=True, contrast="l2"),
-    "anchored-only": Arm(contrast="anchored"),
-    "anchored-shift": Arm(shift=True, contrast="anchored"),
-}
-"""The arms that every ShifCon result carries, the withdrawn code's variant, and two other forms."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +129,10 @@ class ShifConTrainer(Trainer):
             data_collator=collator(model),
             callbacks=[*(callbacks or []), _Reestimate(self)],
         )
+        for theirs in (ProgressCallback, PrinterCallback):
+            self.remove_callback(theirs)
+        if not args.disable_tqdm:
+            self.add_callback(LossBar())
         model.hf.config.use_cache = caches  # the Trainer turns it off, and it would be saved so
         self.model_accepts_loss_kwargs = False
         self._check_launch(adapters)
@@ -342,7 +316,7 @@ class ShifConTrainer(Trainer):
                         "another folder"
                     )
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
-        with ranks.together(), saving(folder):
+        with ranks.together(), saving(folder), quietly():
             super()._save_checkpoint(*args, **kwargs)
         losses = self.losses.saved()
         ranks.from_first(lambda: self._complete(folder, losses))
@@ -479,6 +453,7 @@ def training_arguments(config: TrainConfig, folder: str | Path, **overrides: Any
             "save_steps": config.save_every,
             "save_total_limit": 2,
             "logging_steps": 10,
+            "disable_tqdm": False,
             "report_to": "none",
             "remove_unused_columns": False,
             "seed": config.seed,
@@ -492,17 +467,6 @@ def training_arguments(config: TrainConfig, folder: str | Path, **overrides: Any
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
-
-
-def arm_named(name: str) -> Arm:
-    """The arm of a name.
-
-    Raises:
-        ShiftlensError: There is no such arm.
-    """
-    if name not in ARMS:
-        raise ShiftlensError(f"unknown arm {name!r}; choose from {', '.join(ARMS)}")
-    return ARMS[name]
 
 
 def objective_of(config: TrainConfig, area: tuple[int, int]) -> Objective:
@@ -554,6 +518,12 @@ def _check(
                 f"language {language!r} has instruction data but no parallel text, so it has no "
                 f"language vector (parallel: {', '.join(parallel.languages)})"
             )
+    third = objective.third if objective.arm.vectors == "third" else None
+    if third is not None and third not in parallel.languages:
+        raise ShiftlensError(
+            f"third is {third!r}, which has no parallel text (parallel: "
+            f"{', '.join(parallel.languages)})"
+        )
     if len(parallel.languages) < 2:
         raise ShiftlensError("ShifCon takes the dominant language and at least one more")
     if not model.hf.can_generate():

@@ -11,8 +11,10 @@ import shiftlens
 PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
     {
+        "arms",
         "errors",
         "background",
+        "files",
         "fitting",
         "forms",
         "config",
@@ -30,9 +32,11 @@ LEVELS = [
         "neurons_config",
         "lens_config",
         "plan_config",
+        "whose",
         "numerals",
     },
     {
+        "asked",
         "benchmarks",
         "corpora",
         "corpus_files",
@@ -73,6 +77,7 @@ LEVELS = [
         "batches",
         "trainer",
         "loss_sums",
+        "progress",
         "answers",
         "evaluate",
         "experiment",
@@ -91,7 +96,7 @@ LEVELS = [
         "steering_run",
         "neurons_run",
         "lens_run",
-        "lens_kept",
+        "kept_tables",
         "runs",
         "train",
         "train_checks",

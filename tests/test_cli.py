@@ -367,7 +367,7 @@ def test_metrics_are_listed_one_a_line_with_what_each_requires(capfd):
 
 def test_an_interruption_exits_with_130_and_says_how_to_go_on(capfd, monkeypatch):
     monkeypatch.setattr("shiftlens.runs.run_sweep", lambda _: raising(KeyboardInterrupt))
-    assert main(["sweep", "--model", "m", "--corpus", "c", "--out", "o"]) == 130
+    assert main(["sweep", "--model", "m", "--corpus", "demo", "--out", "o"]) == 130
     lines = capfd.readouterr().err.splitlines()
     assert lines == ["shiftlens: interrupted; the same command goes on where it was"]
 
@@ -375,7 +375,7 @@ def test_an_interruption_exits_with_130_and_says_how_to_go_on(capfd, monkeypatch
 def test_a_message_of_several_lines_is_printed_as_one(capfd, monkeypatch):
     error = ShiftlensError("one\ntwo")
     monkeypatch.setattr("shiftlens.runs.run_sweep", lambda _: raising(error))
-    arguments = ["sweep", "--model", "m", "--corpus", "c", "--out", "o"]
+    arguments = ["sweep", "--model", "m", "--corpus", "demo", "--out", "o"]
     assert refusal(arguments, capfd) == "one two"
 
 
@@ -414,6 +414,7 @@ def configured(arguments, monkeypatch):
     """The settings that `shiftlens train` would run with."""
     seen = []
     monkeypatch.setattr("shiftlens.train.run_train", seen.append)
+    monkeypatch.setattr("shiftlens.asked.check_asked", lambda config: None)
     assert main(["train", *arguments]) == 0
     return seen[0]
 

@@ -15,6 +15,7 @@ from shiftlens.demo import GROUPS, LANGUAGES, parallel_texts, sft_records
 from shiftlens.errors import ShiftlensError
 from shiftlens.settings import preset_path, read_settings
 from shiftlens.showcase import ARMS, OVERRIDES
+from shiftlens.whose import DEMO
 
 COLUMNS = ["dominant (en)", "mid (es de ru ja)", "low (fi tr ko fa)"]
 
@@ -70,6 +71,7 @@ def test_arms_share_base_seed_steps_and_data(done):
     finished, _ = done
     assert [run.out.name for run in finished.runs.values()] == ["msft", "shifcon"]
     settings = [yaml.safe_load((r.out / "config.yaml").read_text()) for r in finished.runs.values()]
+    assert ("sweep", *ARMS) == DEMO
     for each, arm in zip(settings, ARMS, strict=True):
         assert all(each[name] == value for name, value in OVERRIDES.get(arm, {}).items())
     for key in set(settings[0]) - {"arm", "out", "learning_rate", "w_con"}:

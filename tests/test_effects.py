@@ -6,6 +6,7 @@ import pytest
 from matplotlib.text import Text
 from scipy import stats
 
+from shiftlens.arms import ARMS
 from shiftlens.effects import (
     arm_means,
     better_arm,
@@ -18,7 +19,6 @@ from shiftlens.effects import (
 )
 from shiftlens.errors import ShiftlensError
 from shiftlens.plots.arms import arm_comparison, arm_name
-from shiftlens.trainer import ARMS
 
 GROUPS = {"dominant": ("en",), "low": ("fi", "tr")}
 

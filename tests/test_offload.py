@@ -7,6 +7,8 @@ import torch
 from accelerate import cpu_offload, disk_offload
 from transformers import AutoModelForCausalLM
 
+from shiftlens.arms import ARMS
+from shiftlens.asked import check_training
 from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
@@ -14,8 +16,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.models import load_model
 from shiftlens.sft import SftRecord
 from shiftlens.shift import LanguageVectors, Shift
-from shiftlens.train_checks import check_training
-from shiftlens.trainer import ARMS, Objective, ShifConTrainer, training_arguments
+from shiftlens.trainer import Objective, ShifConTrainer, training_arguments
 
 CORPUS = Corpus.from_texts(
     {

@@ -1,11 +1,17 @@
-"""``steer``, ``neurons`` and ``lens`` write into no folder of another run."""
+"""No command writes into the folder of another one's run, and a refused one leaves nothing."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from shiftlens.cli import main
-from shiftlens.store import running
+from shiftlens.config import SweepConfig, TrainConfig, to_yaml
+from shiftlens.files import running
+from shiftlens.lens_config import LensConfig
+from shiftlens.neurons_config import NeuronsConfig
+from shiftlens.steering_config import SteerConfig
+from shiftlens.whose import check_run_folder
 
 STEER = ["steer", "--records", "demo:validation", "--source", "fi", "--target", "en", "--layer"]
 GIVEN = {
@@ -13,6 +19,32 @@ GIVEN = {
     "neurons": ["neurons", "--languages", "en,fi", "--sentences", "20", "--draws", "2"],
     "lens": ["lens", "--corpus", "demo", "--languages", "en,fi", "--sentences", "4"],
 }
+
+
+DEMO = ["--model", "demo", "--device", "cpu"]
+SWEEP = [*DEMO, "--corpus", "demo"]
+WRITING = {
+    "collect": ["collect", *SWEEP],
+    "sweep": ["sweep", *SWEEP],
+    "train": ["train", *DEMO, "--sft", "demo:train", "--parallel", "demo", "--steps", "1"],
+    **{name: [*given, *DEMO] for name, given in GIVEN.items()},
+    "demo": ["demo"],
+}
+SETTINGS = {
+    "sweep": SweepConfig("demo", "demo", "out"),
+    "train": TrainConfig("demo", "demo:train", "demo", "out"),
+    "lens": LensConfig("demo", "demo", "out"),
+    "neurons": NeuronsConfig("demo", "out"),
+    "steer": SteerConfig("demo", "demo:test", "fi", "en", 3, "out"),
+}
+BEGUN = {
+    "collect": "activations/manifest.json",
+    "train": "inputs.json",
+    "lens": "lens_inputs.json",
+    "neurons": "neurons_inputs.json",
+    "steer": "steer_inputs.json",
+}
+MEANT = {("sweep", "collect"), ("collect", "sweep")}
 
 
 def contents(folder):
@@ -33,7 +65,7 @@ def test_a_sweeps_folder_is_left_as_it_is(swept, tmp_path, capsys, command):
     run = tmp_path / "runs" / "first"
     shutil.copytree(swept, run)
     before = contents(run)
-    assert f"{run} holds a run of another command than {command}" in said(
+    assert f"{run} holds a run of sweep; give {command} another --out" in said(
         capsys, command, "--out", run
     )
     assert f"{run.parent} is a folder of runs" in said(capsys, command, "--out", run.parent)
@@ -61,3 +93,119 @@ def test_other_settings_need_another_folder(tmp_path, capsys, command, other, wo
     assert contents(out) == before
     assert main(given) == 0
     assert contents(out) == before
+
+
+def refused(capsys, command, out):
+    """The one line with which a command refuses a folder, which stays as it is."""
+    before = sorted(out.rglob("*")), contents(out)
+    capsys.readouterr()
+    assert main([*WRITING[command], "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("shiftlens: ") and printed.err.count("\n") == 1
+    assert (sorted(out.rglob("*")), contents(out)) == before
+    return printed.err
+
+
+@pytest.mark.parametrize("command", WRITING)
+@pytest.mark.parametrize("there", SETTINGS)
+def test_a_folder_of_another_command_is_refused(tmp_path, capsys, command, there):
+    if command == there or (command, there) in MEANT:
+        return
+    (tmp_path / "config.yaml").write_text(to_yaml(SETTINGS[there]))
+    line = refused(capsys, command, tmp_path)
+    assert f"{tmp_path} holds a run of {there}; give " in line and "another --out" in line
+
+
+@pytest.mark.parametrize("command", WRITING)
+@pytest.mark.parametrize("there", BEGUN)
+def test_a_folder_that_another_command_has_begun_is_refused(tmp_path, capsys, command, there):
+    if command == there or (command, there) in MEANT:
+        return
+    (tmp_path / BEGUN[there]).parent.mkdir(exist_ok=True)
+    (tmp_path / BEGUN[there]).write_text("{}")
+    assert f"holds a run of {there}; give " in refused(capsys, command, tmp_path)
+
+
+@pytest.mark.parametrize("command", WRITING)
+@pytest.mark.parametrize("settings", ["db: [host]", "a: [", "model: demo"])
+def test_a_config_of_no_command_is_not_written_over(tmp_path, capsys, command, settings):
+    (tmp_path / "config.yaml").write_text(settings)
+    assert "holds a config.yaml that is damaged or of no" in refused(capsys, command, tmp_path)
+
+
+@pytest.mark.parametrize("command", WRITING)
+@pytest.mark.parametrize("there", SETTINGS)
+def test_a_folder_of_runs_is_refused(tmp_path, capsys, command, there):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "config.yaml").write_text(to_yaml(SETTINGS[there]))
+    line = refused(capsys, command, tmp_path)
+    assert f"{tmp_path} is a folder of runs ({tmp_path / 'one'})" in line
+
+
+def test_a_demo_takes_no_sweep_for_its_own(tmp_path, capsys):
+    (tmp_path / "sweep").mkdir()
+    given = SweepConfig("demo", "demo", str(tmp_path / "sweep"), metric="cka")
+    (tmp_path / "sweep" / "config.yaml").write_text(to_yaml(given))
+    assert "with metric 'cka', not 'affine_invariant" in refused(capsys, "demo", tmp_path)
+
+
+def test_a_run_inside_a_run_does_not_keep_it_from_going_on(swept, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(swept, run)
+    (run / "lens").mkdir()
+    (run / "lens" / "config.yaml").write_text(to_yaml(SETTINGS["lens"]))
+    check_run_folder(SweepConfig("demo", "demo", str(run), sentences=60))
+
+
+def test_a_repetition_is_not_written_into_a_lens(swept, tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text(to_yaml(SETTINGS["lens"]))
+    capsys.readouterr()
+    assert main(["repeat", str(swept), "--out", str(tmp_path)]) == 2
+    assert "holds a run of lens; give sweep another --out" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+LATE = {
+    "a steering from a language without texts": [
+        *(*GIVEN["steer"], *DEMO, "--source", "sw"),
+    ],
+    "a steering by a run that is not there": [*GIVEN["steer"], *DEMO, "--run", "nowhere"],
+    "a steering at a layer that is not there": [*GIVEN["steer"][:-4], "--layer", "9", *DEMO],
+    "neurons of too few sentences": [*GIVEN["neurons"], *DEMO, "--sentences", "3"],
+    "tokens told by half": [*GIVEN["lens"], *DEMO, "--threshold", "0.5"],
+    "a third language without texts": [
+        *(*WRITING["train"], "--arm", "third-language", "--third", "sw"),
+    ],
+    "LoRA on no layer": [*WRITING["train"], "--lora-rank", "2", "--lora-targets", "nope"],
+}
+
+
+@pytest.mark.parametrize("given", LATE.values(), ids=LATE)
+def test_a_refused_command_leaves_and_says_nothing_else(tmp_path, capsys, given):
+    capsys.readouterr()
+    assert main([*given, "--out", str(tmp_path / "a" / "b")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_room_is_left_as_it_was(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+    (tmp_path / "kept").mkdir()
+    for out in (tmp_path / "a" / "b", tmp_path / "kept"):
+        assert main([*WRITING["sweep"], "--sentences", "20", "--out", str(out)]) == 2
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept"]
+
+
+def test_a_training_refused_by_its_data_leaves_no_folder_of_checkpoints(tmp_path, capsys):
+    with running(tmp_path / "a" / "b"):
+        assert main([*WRITING["train"], "--out", str(tmp_path / "a" / "b")]) == 2
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["run.lock"]
+
+
+def test_what_was_written_before_a_failure_stays(tmp_path):
+    with pytest.raises(RuntimeError), running(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "b" / "states").write_text("whole")
+        raise RuntimeError
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["states"]

@@ -12,21 +12,13 @@ import pytest
 import tiny
 import torch
 
-from shiftlens import store as store_module
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import RUN_LOCK, UNFINISHED, running, write_atomic, writing
 from shiftlens.models import load_model
 from shiftlens.pooling import Pooling
-from shiftlens.store import (
-    MANIFEST,
-    RUN_LOCK,
-    UNFINISHED,
-    ActivationStore,
-    running,
-    write_atomic,
-    writing,
-)
+from shiftlens.store import MANIFEST, ActivationStore
 
 LAYERS, WIDTH, SENTENCES = 3, 4, 5
 SHARDS = {"en-00000": [4, 0, 2], "en-00001": [1, 3], "es-00000": [0, 1, 2], "es-00001": [4, 3]}
@@ -311,7 +303,7 @@ def test_a_store_of_a_later_format_is_refused(store):
 
 HOLD = """
 import sys
-from shiftlens.store import writing
+from shiftlens.files import writing
 with writing(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
@@ -356,7 +348,7 @@ def test_a_full_disk_leaves_no_partial_file(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store_module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ShiftlensError, match=r"cannot write .*file\.json: No space left on device"):
         write_atomic(path, b"content")
     assert list(tmp_path.iterdir()) == []
@@ -377,7 +369,7 @@ def test_a_disk_that_fills_up_while_collecting_leaves_whole_shards(llama, tmp_pa
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(descriptor)
 
-    monkeypatch.setattr(store_module.os, "fsync", fills_up)
+    monkeypatch.setattr(os, "fsync", fills_up)
     with pytest.raises(ShiftlensError, match="No space left"):
         collect_states(llama, CORPUS, tmp_path / "run", shard_rows=2, progress=False)
     assert sorted(f.name for f in (tmp_path / "run").iterdir()) == [

@@ -17,12 +17,13 @@ from test_collect_shifted import CORPUS as THREE
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import writing
 from shiftlens.geometry import Moments
 from shiftlens.geometry.spd import from_factor
 from shiftlens.models import load_model
 from shiftlens.plan import plan_collection
 from shiftlens.pooling import Pooling
-from shiftlens.store import MANIFEST, ActivationStore, writing
+from shiftlens.store import MANIFEST, ActivationStore
 from shiftlens.token_moments import TokenMoments, TokenPlan, collect_token_moments
 
 HALVES = ((0, 3), (1, 2))

@@ -16,6 +16,7 @@ import yaml
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, TrainerCallback
 
+from shiftlens.arms import ARMS
 from shiftlens.batches import TRANSLATION_MARK
 from shiftlens.config import TrainConfig
 from shiftlens.contrastive import PairSampler
@@ -29,7 +30,6 @@ from shiftlens.store import ActivationStore
 from shiftlens.tokens import tokenize
 from shiftlens.train import load_trained, run_train, save_model
 from shiftlens.trainer import (
-    ARMS,
     Objective,
     ShifConTrainer,
     last_checkpoint,

@@ -111,7 +111,7 @@ def evaluate(config: EvalConfig) -> int:
     )
     print(table.round(4).to_string(index=False))
     if config.out is not None:
-        from shiftlens.store import write_atomic
+        from shiftlens.files import write_atomic
 
         write_atomic(Path(config.out), table.to_csv(index=False).encode())
     return 0

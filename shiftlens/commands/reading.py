@@ -103,9 +103,9 @@ def report(config: ReportConfig) -> int:
     """
     from pathlib import Path
 
+    from shiftlens.files import make_folder
     from shiftlens.folders.opening import open_run_folder
     from shiftlens.folders.runs import DemoFolder
-    from shiftlens.store import make_folder
 
     run = open_run_folder(config.run)
     path = None if config.out is None else Path(config.out)
@@ -133,9 +133,9 @@ def compare(config: CompareConfig) -> int:
     """
     from pathlib import Path
 
+    from shiftlens.files import make_folder
     from shiftlens.reports.compare import compare_runs, open_comparable
     from shiftlens.reports.compare_page import comparison_text, write_comparison
-    from shiftlens.store import make_folder
 
     found = compare_runs(open_comparable(config.first), open_comparable(config.second))
     print(comparison_text(found))

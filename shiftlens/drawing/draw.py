@@ -9,11 +9,11 @@ from tqdm import tqdm
 from shiftlens.drawing.kinds import FIGURES, FigureKind
 from shiftlens.drawing.needs import Subject
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import make_folder
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import DemoFolder, RunFolder, TrainFolder
 from shiftlens.geometry import metrics_named
 from shiftlens.plots.save import FORMATS
-from shiftlens.store import make_folder
 
 FOLDER = "figures"
 """Where in a run folder its figures go."""

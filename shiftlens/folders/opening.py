@@ -4,6 +4,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from shiftlens.arms import arm_named
 from shiftlens.config import SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.folders.files import (
@@ -22,10 +23,12 @@ from shiftlens.settings import read_settings
 from shiftlens.store import MANIFEST, STORE, ActivationStore
 from shiftlens.sweep import LayerSweep
 from shiftlens.token_moments import TOKENS, TokenMoments
-from shiftlens.trainer import arm_named
+from shiftlens.whose import owner
 
 _MODEL = {**dict.fromkeys(("architecture", "dtype", "sha256"), str), "n_layers": int}
 _TOKENS = {"truncated": int, "unknown_rate": float}
+INSIDE_A_MODEL = ("lens", "neurons", "steer")
+"""Commands whose folders are not opened again."""
 STAGES = ("before", "after", "shifted")
 """Folders of a training, each with states and their sweep."""
 
@@ -47,6 +50,11 @@ def open_run_folder(path: str | Path) -> SweepFolder | TrainFolder | DemoFolder:
         raise ShiftlensError(f"run folder {out} does not exist")
     if not (out / CONFIG).exists():
         return _demo(out)
+    if (command := owner(out)) in INSIDE_A_MODEL:
+        raise ShiftlensError(
+            f"{out} holds a run of {command}, whose tables and figures are final; this takes the "
+            "folder of a sweep, a training or a demo"
+        )
     return _training(out) if _is_training(out) else _sweep(out)
 
 

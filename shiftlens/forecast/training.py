@@ -11,10 +11,10 @@ from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from shiftlens.adapters import EVERY_LAYER
+from shiftlens.arms import Arm
 from shiftlens.errors import ShiftlensError
 from shiftlens.forecast.shape import ModelShape, Texts, multiplies
 from shiftlens.pooling import masked_mean
-from shiftlens.trainer import Arm
 from shiftlens.weightless import LiveBytes, blocks_of, some_text
 
 CHECKPOINTS = 2

@@ -4,17 +4,18 @@ import math
 from dataclasses import dataclass
 
 from shiftlens.area import parse_area
+from shiftlens.arms import Arm, arm_named
+from shiftlens.asked import check_dtype, check_sizes
 from shiftlens.errors import ShiftlensError
 from shiftlens.forecast.collection import CollectionForecast, forecast_collection
 from shiftlens.forecast.rates import Rates, measure_rates
 from shiftlens.forecast.shape import ModelShape, Texts
 from shiftlens.forecast.sweep import SweepForecast, forecast_sweep
 from shiftlens.forecast.training import Steps, TrainingForecast, forecast_training
-from shiftlens.models import LanguageModel, check_dtype, read_config
+from shiftlens.models import LanguageModel, read_config
 from shiftlens.plan import CollectionPlan, shard_language
 from shiftlens.plan_config import PlanConfig
 from shiftlens.tokens import token_batches
-from shiftlens.trainer import Arm, arm_named
 from shiftlens.weightless import weightless
 
 
@@ -57,9 +58,7 @@ def forecast_run(config: PlanConfig) -> RunForecast:
     check_dtype(config.dtype)
     if config.states not in ("sentences", "tokens"):
         raise ShiftlensError(f"states {config.states!r} are neither sentences nor tokens")
-    for name in ("batch_tokens", "max_length"):
-        if getattr(config, name) < 1:
-            raise ShiftlensError(f"{name} is {getattr(config, name)}; give at least 1")
+    check_sizes(batch_tokens=config.batch_tokens, max_length=config.max_length)
     if config.groups < 0 or config.groups == 1:
         raise ShiftlensError(f"groups is {config.groups}; give 0, or at least 2")
     texts = Texts(config.languages, config.sentences, config.tokens_per_sentence, config.spread)

@@ -55,15 +55,9 @@ class TokenLanguages:
             ShiftlensError: The threshold or ``least`` is out of range, there is one language only,
                 or no token is a language's own (named).
         """
-        if not 0.5 < threshold <= 1:
-            raise ShiftlensError(f"the threshold is {threshold}; give a share above 0.5, up to 1")
+        check_counting(corpus, threshold)
         if least < 1:
             raise ShiftlensError(f"least is {least}; give 1 or more")
-        if len(corpus.languages) < 2:
-            raise ShiftlensError(
-                f"the corpus holds {corpus.languages[0]!r} alone; give at least two languages to "
-                "tell tokens by"
-            )
         counts = _counts(model, corpus)
         shares = counts / counts.sum(axis=1, keepdims=True)
         summed = shares.sum(axis=0)
@@ -108,6 +102,21 @@ class TokenLanguages:
         """1 where a token is in a group, ``(vocabulary, languages + 2)``."""
         empty = torch.zeros(len(self.group), len(self.groups))
         return empty.scatter_(1, self.group[:, None], 1.0)
+
+
+def check_counting(corpus: Corpus, threshold: float) -> None:
+    """Refuse what tokens cannot be told by.
+
+    Raises:
+        ShiftlensError: The threshold is out of range, or there is one language only.
+    """
+    if not 0.5 < threshold <= 1:
+        raise ShiftlensError(f"the threshold is {threshold}; give a share above 0.5, up to 1")
+    if len(corpus.languages) < 2:
+        raise ShiftlensError(
+            f"the corpus holds {corpus.languages[0]!r} alone; give at least two languages to tell "
+            "tokens by"
+        )
 
 
 def _counts(model: LanguageModel, corpus: Corpus) -> np.ndarray:

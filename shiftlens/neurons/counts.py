@@ -1,6 +1,6 @@
 """How often each MLP neuron is active on each language's tokens, in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,14 @@ from shiftlens.neurons.hooks import reading
 from shiftlens.pooling import Pooling
 from shiftlens.tokens import TokenizedLanguage, pooled_mask, token_batches, tokenize
 
+Keep = Callable[[str, Callable[[], NDArray[np.float64]]], NDArray[np.float64]]
+"""Gives what is kept under a name, or makes it and keeps it."""
+
+
+def made_anew(name: str, make: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Keep nothing."""
+    return make()
+
 
 def activation_probabilities(
     model: LanguageModel,
@@ -25,6 +33,7 @@ def activation_probabilities(
     batch_tokens: int = 4096,
     max_length: int = 512,
     progress: bool = True,
+    keep: Keep = made_anew,
 ) -> NDArray[np.float64]:
     r"""Share of each language's tokens, special ones left out, at which a neuron is above 0.
 
@@ -38,6 +47,7 @@ def activation_probabilities(
         batch_tokens: Most tokens, padding included, in one forward pass.
         max_length: Longest text in tokens; longer ones are cut.
         progress: Show a progress bar on stderr.
+        keep: Called with a name for each language's part, ``(blocks, neurons)``, and what makes it.
 
     Returns:
         p, ``(blocks, neurons, languages)``, the languages in the corpus's order.
@@ -52,11 +62,12 @@ def activation_probabilities(
     texts = tokenize(model, corpus, Pooling(), max_length)
     total = len(corpus) * len(texts)
     with tqdm(total=total, unit="texts", desc="neurons", disable=not progress or None) as bar:
-        shares = [
-            _of_language(model, language, corpus.ids, tokenized, batch_tokens, bar)
-            for language, tokenized in texts.items()
-        ]
-    return torch.stack(shares, dim=-1).numpy()
+        shares = []
+        for language, tokenized in texts.items():
+            sizes = (language, corpus.ids, tokenized, batch_tokens, bar)
+            shares.append(keep(f"active-{language}", partial(_of_language, model, *sizes)))
+            bar.update(len(shares) * len(corpus) - bar.n)
+    return np.stack(shares, axis=-1)
 
 
 def _of_language(
@@ -66,7 +77,7 @@ def _of_language(
     texts: TokenizedLanguage,
     batch_tokens: int,
     bar: tqdm,
-) -> Tensor:
+) -> NDArray[np.float64]:
     """One language's shares, ``(blocks, neurons)``."""
     counts: dict[int, Tensor] = {}
 
@@ -88,4 +99,5 @@ def _of_language(
             model.hf.base_model(**inputs)
         bar.update(len(rows))
     tokens = sum(map(sum, texts.pooled))
-    return torch.stack([counts[block].cpu() for block in sorted(counts)]).double() / tokens
+    found = torch.stack([counts[block].cpu() for block in sorted(counts)]).double() / tokens
+    return found.numpy()

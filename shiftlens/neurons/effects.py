@@ -14,6 +14,7 @@ from shiftlens.effects import t_interval
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
 from shiftlens.neurons.controls import matched_neurons, random_neurons
+from shiftlens.neurons.counts import Keep, made_anew
 from shiftlens.neurons.found import NeuronsFound
 from shiftlens.neurons.hooks import scaling
 from shiftlens.pooling import Pooling
@@ -132,6 +133,7 @@ def measure_effects(
     batch_tokens: int = 4096,
     max_length: int = 512,
     progress: bool = True,
+    keep: Keep = made_anew,
 ) -> NeuronEffects:
     """Scale the neurons of each language and measure every language's loss on held-out text.
 
@@ -151,6 +153,7 @@ def measure_effects(
         batch_tokens: Most tokens, padding included, in one forward pass.
         max_length: Longest text in tokens; longer ones are cut.
         progress: Show a progress bar on stderr.
+        keep: Called with a name for each pass, ``(languages, texts)``, and what makes it.
 
     Raises:
         ShiftlensError: The model is no causal one, a language has no held-out text, a block has
@@ -163,7 +166,8 @@ def measure_effects(
     ids = {code: tokenized[code].ids for code in found.languages}
     controls = [random_neurons(found, seed, draw) for draw in range(draws)]
     matched = matched_neurons(found)
-    total = (2 + len(ids) + draws) * len(ids) * len(held_out)
+    per_pass = len(ids) * len(held_out)
+    total = (2 + len(ids) + draws) * per_pass
     with tqdm(total=total, unit="texts", desc="losses", disable=not progress or None) as bar:
 
         def losses(code: str, neurons: Mapping[int, Tensor]) -> np.ndarray:
@@ -175,10 +179,16 @@ def measure_effects(
             bar.update(len(values))
             return values
 
-        plain = np.stack([losses(code, {}) for code in ids])
-        scaled = [[losses(code, found.of(whose)) for code in ids] for whose in ids]
-        control = [[losses(code, drawn[code]) for code in ids] for drawn in controls]
-        alike = np.stack([losses(code, matched[code]) for code in ids])
+        def of_all(name: str, neurons: Mapping[str, Mapping[int, Tensor]]) -> np.ndarray:
+            end = (bar.n // per_pass + 1) * per_pass
+            values = keep(name, lambda: np.stack([losses(c, neurons[c]) for c in ids]))
+            bar.update(end - bar.n)
+            return values
+
+        plain = of_all("plain", {code: {} for code in ids})
+        scaled = [of_all(f"scaled-{c}", {code: found.of(c) for code in ids}) for c in ids]
+        control = [of_all(f"random-{n}", drawn) for n, drawn in enumerate(controls)]
+        alike = of_all("as-active", matched)
     counts = found.counts.sum(axis=0)
     return NeuronEffects(
         found.languages, factor, counts, plain, np.array(scaled), np.array(control), alike

@@ -12,7 +12,7 @@ from torch import Tensor
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
-from shiftlens.neurons.counts import activation_probabilities
+from shiftlens.neurons.counts import Keep, activation_probabilities, made_anew
 from shiftlens.neurons.entropy import activation_entropy, language_specific
 
 SHARE = 0.01
@@ -103,6 +103,7 @@ def find_neurons(
     batch_tokens: int = 4096,
     max_length: int = 512,
     progress: bool = True,
+    keep: Keep = made_anew,
 ) -> NeuronsFound:
     """Find the neurons that are active on few languages' tokens: LAPE.
 
@@ -115,6 +116,7 @@ def find_neurons(
         batch_tokens: Most tokens, padding included, in one forward pass.
         max_length: Longest text in tokens; longer ones are cut.
         progress: Show a progress bar on stderr.
+        keep: As for :func:`activation_probabilities`.
 
     Returns:
         The neurons of each language.
@@ -128,7 +130,12 @@ def find_neurons(
     """
     check_rates(corpus.languages, share, filter_rate, bar_rate)
     probabilities = activation_probabilities(
-        model, corpus, batch_tokens=batch_tokens, max_length=max_length, progress=progress
+        model,
+        corpus,
+        batch_tokens=batch_tokens,
+        max_length=max_length,
+        progress=progress,
+        keep=keep,
     )
     return choose_neurons(
         corpus.languages, probabilities, share, filter_rate=filter_rate, bar_rate=bar_rate

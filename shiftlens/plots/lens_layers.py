@@ -16,10 +16,15 @@ from shiftlens.plots.layer_distance import add_legend
 from shiftlens.plots.style import FLOOR_COLOUR, language_style, shared_style
 
 ENTROPY = "entropy"
-QUANTITIES = {"rank": "rank of the answer in", "probability": "probability of the answer in"}
+QUANTITIES = {
+    "rank": "rank of the answer, by its language",
+    "probability": "probability of the answer, by its language",
+}
 _ROW, _HEIGHT, _LEGEND = 1.55, 2.1, 6
 _LEAST = 0.05
 """Masses that stay below this everywhere are not drawn."""
+_SHARES = (0, 0.05, 0.25, 0.5, 1)
+"""Ticks of an axis of probabilities, which has the height of their square roots."""
 _MOST = 9
 """Most languages of answers in one figure."""
 _REST = {AMBIGUOUS: "--", UNSEEN: ":"}
@@ -28,7 +33,8 @@ _REST = {AMBIGUOUS: "--", UNSEEN: ":"}
 def mass_panels(summary: pd.DataFrame) -> Figure:
     """Draw which language's tokens the next token is of, one panel a language of texts.
 
-    Bands are the table's intervals. Groups of tokens that reach 5% at no layer are not drawn.
+    Bands are the table's intervals; heights are square roots, so that small masses stand apart.
+    Groups of tokens that reach 5% at no layer are not drawn.
 
     Args:
         summary: That of :meth:`shiftlens.lens.LanguageLens.summary`.
@@ -43,13 +49,14 @@ def mass_panels(summary: pd.DataFrame) -> Figure:
     rows = rows[rows["group"] != ENTROPY]
     peaks = rows.groupby("group", sort=False)["mean"].max()
     shown = rows[rows["group"].isin(peaks.index[peaks >= _LEAST])]
-    return _panels(shown, "group", "probability of the next token", "texts")
+    return _panels(shown, "group", "probability of the next token, by its language", "texts")
 
 
 def answer_panels(summary: pd.DataFrame, quantity: str = "rank") -> Figure:
     """Draw the answer in each language by layer, one panel a language of prompts.
 
-    Bands are the table's intervals. Of more than nine languages of answers, those are drawn that
+    Bands are the table's intervals; heights are the logarithm of a rank, the square root of a
+    probability. Of more than nine languages of answers, those are drawn that
     come nearest to the top anywhere.
 
     Args:
@@ -135,7 +142,14 @@ def _height(axes: Axes, rows: pd.DataFrame, ranks: bool) -> None:
         axes.yaxis.set_major_formatter("{x:,g}")
         axes.set_ylim(1.1 * float(np.nanmax(rows[["mean", "high"]].to_numpy())), 0.9)
     else:
-        axes.set_ylim(-0.02, 1.02)
+        axes.set_yscale("function", functions=(_root, np.square))
+        axes.set_yticks(_SHARES, [f"{share:g}" for share in _SHARES])
+        axes.set_ylim(0, 1.02)
+
+
+def _root(values: np.ndarray) -> np.ndarray:
+    """The square root; of what lies below 0, as the end of an interval may, 0."""
+    return np.sqrt(np.maximum(values, 0))
 
 
 def _line(axes: Axes, rows: pd.DataFrame, name: str, own: bool = False) -> None:
@@ -148,9 +162,9 @@ def _line(axes: Axes, rows: pd.DataFrame, name: str, own: bool = False) -> None:
     layers = rows["layer"]
     axes.fill_between(layers, rows["low"], rows["high"], color=look["color"], alpha=0.18, lw=0)
     every = layer_step(int(layers.max()))
-    axes.plot(layers, rows["mean"], label=label, markevery=every, lw=0.9, **look)
+    axes.plot(layers, rows["mean"], label=label, markevery=every, ms=2.5, lw=0.8, **look)
     if own:
-        axes.plot(layers, rows["mean"], color=look["color"], lw=1.6)
+        axes.plot(layers, rows["mean"], markevery=every, ms=3.2, lw=1.8, **look)
 
 
 def _layers(axes: Axes, rows: pd.DataFrame) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
@@ -20,12 +21,16 @@ _WIDTH, _MARGIN, _ROW = 6.8, 1.5, 0.26
 _MOST_WRITTEN = 14
 """Most languages whose values are written in the cells."""
 _MOST_BLOCKS = 24
+_OWN = "#d9d9d9"
+"""Colour of cells without a share: a language with itself, or two without neurons."""
 _GAP = 0.35
 """Between the languages' rows and the controls', in rows."""
 
 
 def neurons_figure(found: NeuronsFound, title: str | None = None) -> Figure:
     """Draw how many neurons each block has of each language, and what two languages share.
+
+    The scale of the shares ends at the largest between two languages, whose counts are written.
 
     Args:
         found: The neurons.
@@ -47,15 +52,20 @@ def neurons_figure(found: NeuronsFound, title: str | None = None) -> Figure:
         left.set_yticks(shown, [str(block + 1) for block in shown])
         left.set_ylabel("block (its MLP)")
         left.set_title("neurons of each language")
-        shares = right.imshow(found.jaccard, cmap="Blues", aspect="auto", vmin=0, vmax=1)
+        shared = np.where(np.eye(len(codes), dtype=bool), np.nan, found.jaccard)
+        most = max(float(np.nan_to_num(shared).max()), 0.01)
+        right.set_facecolor(_OWN)
+        shares = right.imshow(shared, cmap="Blues", aspect="auto", vmin=0, vmax=most)
         if len(codes) <= _MOST_WRITTEN:
-            _write(right, found.overlap, found.jaccard > 0.6)
+            _write(right, found.overlap, np.nan_to_num(shared) > 0.6 * most)
         right.set_yticks(range(len(codes)), [language_name(code) for code in codes])
         right.set_title("neurons that two languages share")
         for axes in (left, right):
             _codes(axes, codes)
-        figure.colorbar(counts, ax=left, location="bottom", label="neurons")
-        figure.colorbar(shares, ax=right, location="bottom", label="shared, of either's neurons")
+        whole = MaxNLocator(integer=True)
+        figure.colorbar(counts, ax=left, location="bottom", label="neurons", ticks=whole)
+        words = "Jaccard index (grey: a language's own neurons)"
+        figure.colorbar(shares, ax=right, location="bottom", label=words)
         if title:
             figure.suptitle(title)
         figure.draw_without_rendering()

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from shiftlens.config import RECORDED
 from shiftlens.errors import ShiftlensError
+from shiftlens.files import make_folder, write_atomic
 from shiftlens.plots.style import shared_style
-from shiftlens.store import make_folder, write_atomic
 
 PNG_DPI = 200
 FORMATS = {

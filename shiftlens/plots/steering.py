@@ -11,9 +11,9 @@ from shiftlens.languages import language_name
 from shiftlens.plots.style import FLOOR_COLOUR, PALETTE, language_style, shared_style
 
 _PANELS = {
-    "language": "share of answers in a language",
-    "exact_match": "right answers, in the words of",
-    "perplexity": "perplexity of the right answer of",
+    "language": "answers, by their language",
+    "exact_match": "right answers, by language",
+    "perplexity": "perplexity of the right answer",
 }
 _COLUMNS = ("strength", "measure", "language", "value", "low", "high")
 _WIDTH, _HEIGHT = 6.8, 2.7

@@ -11,9 +11,9 @@ import jinja2
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from shiftlens.files import write_atomic
 from shiftlens.languages import language_name
 from shiftlens.plots import PAGE_CONFIG
-from shiftlens.store import write_atomic
 
 HEIGHT = 520
 LAYER = "layer (residual stream after block l)"

@@ -13,9 +13,10 @@ from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.export import export_run
+from shiftlens.files import RUN_LOCK, running, writing
 from shiftlens.model_tests import run_tests
 from shiftlens.shift import Shift
-from shiftlens.store import RUN_LOCK, SHARD, ActivationStore, running, writing
+from shiftlens.store import SHARD, ActivationStore
 from shiftlens.token_moments import collect_token_moments
 from shiftlens.trainer import last_checkpoint
 

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import shiftlens as sl
-from shiftlens import lens_kept, lens_run
+from shiftlens import kept_tables, lens_run
 from shiftlens.cli import main
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
@@ -94,7 +94,7 @@ def test_a_lens_that_was_killed_ends_byte_for_byte_as_an_undisturbed_one(
 ):
     config = LensConfig("demo", "demo", str(tmp_path / "x"), "en,de,fi", 12, "last", str(records))
     config.device = "cpu"
-    write, count = lens_kept.write_atomic, []
+    write, count = kept_tables.write_atomic, []
 
     def killed(path, content):
         if path.name == "texts-fi.parquet" and not count:
@@ -102,7 +102,7 @@ def test_a_lens_that_was_killed_ends_byte_for_byte_as_an_undisturbed_one(
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(lens_kept, "write_atomic", killed)
+    monkeypatch.setattr(kept_tables, "write_atomic", killed)
     with pytest.raises(KeyboardInterrupt):
         lens_run.run_lens(config, lambda _: None)
     assert sorted(p.name for p in (tmp_path / "x/read").iterdir()) == [
@@ -171,9 +171,12 @@ def test_records_can_be_read_later_and_other_settings_need_another_folder(
     assert contents(out) == contents(done)
     capsys.readouterr()
     assert main([*GIVEN, "--sentences", "5", "--out", str(out)]) == 2
-    assert f"{out} holds a lens that differs in corpus; give" in capsys.readouterr().err
+    assert f"{out} holds a run with sentences 12, not 5; give" in capsys.readouterr().err
     assert main([*GIVEN, "--max-length", "9", "--out", str(out)]) == 2
-    assert "differs in" in capsys.readouterr().err
+    assert "with max_length 512, not 9" in capsys.readouterr().err
+    (out / "config.yaml").unlink()
+    assert main([*GIVEN, "--sentences", "5", "--out", str(out)]) == 2
+    assert f"{out} holds a run of lens that differs in corpus; give" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -253,5 +256,5 @@ def test_another_head_on_the_same_base_is_another_model(tmp_path):
     model.hf.lm_head.weight.data += 1
     shutil.rmtree(tmp_path / "m")
     save_model(model, None, tmp_path / "m")
-    with pytest.raises(ShiftlensError, match="holds a lens that differs in unembedding"):
+    with pytest.raises(ShiftlensError, match="holds a run of lens that differs in unembedding"):
         lens_run.run_lens(config, lambda _: None)

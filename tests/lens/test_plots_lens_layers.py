@@ -60,6 +60,8 @@ def test_a_panel_has_the_masses_of_its_language():
         assert axes.get_title() == f"{language_name(code)} texts"
         own = LENS[(LENS["language"] == code) & (LENS["group"] != "entropy")]
         agrees(axes, own, "group")
+        heights = axes.transData.transform([(0, share) for share in (0, 0.25, 1)])[:, 1]
+        assert heights[1] - heights[0] == pytest.approx((heights[2] - heights[0]) / 2)
     [legend] = figure.legends
     assert len(legend.get_texts()) == 7
 

@@ -1,0 +1,213 @@
+"""Files written so that nothing is lost: whole or not at all, by one writer, without leftovers."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+
+from shiftlens.errors import ShiftlensError
+
+RUN_LOCK = "run.lock"
+UNFINISHED = ".shiftlens.tmp"
+"""What the name of a file ends with until it is whole."""
+_SIGNS_OF_A_DISK = ("(os error ", "inline_container", "PytorchStreamWriter", "iostream")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file so that it is either whole under its name or not there at all.
+
+    Args:
+        path: The file; what it held before is replaced.
+
+    Yields:
+        The name to write it under. It takes its own name when the block ends.
+
+    Raises:
+        ShiftlensError: The folder cannot be written to, or the disk is full.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+    try:
+        with saving(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write some bytes by :func:`replacing`.
+
+    Args:
+        path: The file; what it held before is replaced.
+        content: Its bytes.
+
+    Raises:
+        ShiftlensError: The folder cannot be written to, or the disk is full.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def check_folder(path: Path) -> None:
+    """See whether a folder can be made or written to, without making it.
+
+    Raises:
+        ShiftlensError: It cannot.
+    """
+    nearest = next(
+        parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists()
+    )
+    if not nearest.is_dir():
+        raise ShiftlensError(f"cannot write to folder {path}: {nearest} is a file")
+    if not os.access(nearest, os.W_OK):
+        raise ShiftlensError(f"cannot write to folder {path}: permission denied")
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and its parents.
+
+    Raises:
+        ShiftlensError: It cannot be made or written to.
+    """
+    check_folder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ShiftlensError(f"cannot write to folder {path}: {error.strerror}") from error
+    return path
+
+
+@contextlib.contextmanager
+def saving(path: str | Path) -> Iterator[None]:
+    """Say in one line that a library could not write its files.
+
+    Args:
+        path: What is written inside.
+
+    Raises:
+        ShiftlensError: The folder cannot be written to, or the disk is full.
+    """
+    try:
+        yield
+    except ShiftlensError:
+        raise
+    except Exception as error:  # torch raises RuntimeError, tokenizers a bare Exception
+        words = " ".join(str(error).split())
+        of_disk = isinstance(error, OSError | SafetensorError)
+        if not of_disk and not any(sign in words for sign in _SIGNS_OF_A_DISK):
+            raise
+        reason = getattr(error, "strerror", None) or words
+        raise ShiftlensError(
+            f"cannot write {path}: {reason}; make room, or choose another folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def left_as_found(path: Path) -> Iterator[None]:
+    """Take away the empty folders, this one and its parents, that something made and then failed.
+
+    Args:
+        path: What may be made inside.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _locked(path: Path, folder: str | Path) -> Iterator[None]:
+    """Hold a lock file; one that was not there goes again where what is inside fails."""
+    lock, new = FileLock(path), not path.exists()
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ShiftlensError(f"another process is writing to {folder}") from error
+    except OSError as error:
+        raise ShiftlensError(f"cannot write {lock.lock_file}: {error.strerror}") from error
+    try:
+        yield
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Hold a store's folder against a second writer, and sweep away what a killed one left.
+
+    Args:
+        path: The folder; made where it is missing. The lock file lies beside it.
+
+    Yields:
+        Nothing; the folder is released on exit, also when the process dies.
+
+    Raises:
+        ShiftlensError: Another process is writing there, or the folder or its lock cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(left_as_found(Path(path)))
+        folder = make_folder(Path(path)).resolve()
+        stack.enter_context(_locked(folder.with_name(folder.name + ".lock"), path))
+        for leftover in folder.glob(f"*{UNFINISHED}"):
+            leftover.unlink(missing_ok=True)
+        yield
+
+
+@contextlib.contextmanager
+def running(path: str | Path) -> Iterator[None]:
+    """Hold a run folder against a second run, and sweep away what a killed one left half-written.
+
+    What lies in the folder of another run inside it is that run's own.
+
+    Args:
+        path: The folder; made where it is missing. The lock file lies in it.
+
+    Yields:
+        Nothing; the folder is released on exit, also when the process dies.
+
+    Raises:
+        ShiftlensError: As :func:`writing`.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(left_as_found(Path(path)))
+        folder = make_folder(Path(path)).resolve()
+        stack.enter_context(_locked(folder / RUN_LOCK, path))
+        for leftover in folder.rglob(f"*{UNFINISHED}"):
+            nested = leftover.relative_to(folder).parents
+            if not any((folder / inner / RUN_LOCK).exists() for inner in list(nested)[:-1]):
+                leftover.unlink(missing_ok=True)
+        yield
+
+
+def file_hashes(folder: Path, without: str = "") -> dict[str, str]:
+    """SHA-256 of every file in a folder, by its path there.
+
+    Args:
+        folder: The folder.
+        without: A file to leave out.
+    """
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != without:
+            with path.open("rb") as file:
+                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
