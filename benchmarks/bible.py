@@ -15,7 +15,7 @@ to --results.
 
 Command: python benchmarks/bible.py --bible DIR --ntrex DIR [--seeds 3] [--until sweep]
     python benchmarks/bible.py --bible DIR --ntrex DIR --size large --workers 10     (on a GPU)
-Cost: about an hour of one core, a fifth of it the base model; large, minutes of one H200.
+Cost: about two hours of one core, a tenth of it the base model; large: not run, made for a GPU.
 """
 
 import argparse
