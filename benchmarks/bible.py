@@ -15,7 +15,7 @@ to --results.
 
 Command: python benchmarks/bible.py --bible DIR --ntrex DIR [--seeds 3] [--until sweep]
     python benchmarks/bible.py --bible DIR --ntrex DIR --size large --workers 10     (on a GPU)
-Cost: about two hours of one core, a tenth of it the base model; large: not run, made for a GPU.
+Cost: about an hour and a half of one core, an eighth of it the base model; large: not run, made for a GPU.
 """
 
 import argparse
@@ -53,7 +53,7 @@ RATES = (1e-4, 3e-4, 1e-3)
 WEIGHTS = (0.3, 1.0)
 RESULTS = Path(__file__).parent / "results"
 SIZES = {"tiny": TINY, "small": Sizes(), "large": LARGE}
-"""Tiny, to try the script; small for an hour of one core; large for minutes of a GPU."""
+"""Tiny, to try the script; small for an hour and a half of one core; large for minutes of a GPU."""
 SHARE = 0.5
 """Share of the layers that the area takes: three of six, so that two layers are contrasted."""
 
