@@ -14,7 +14,8 @@ from shiftlens import ranks
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.fitting import fitting_batch
-from shiftlens.models import LanguageModel, bridged, hook_names
+from shiftlens.memory import large_tensors_returned
+from shiftlens.models import LanguageModel, bridged, hook_names, without_cache
 from shiftlens.plan import CollectionPlan, plan_collection, shard_language
 from shiftlens.pooling import masked_mean
 from shiftlens.shift import RowShift
@@ -112,19 +113,24 @@ def _shard_states(
     reader: "LayerReader",
     bar: tqdm,
 ) -> np.ndarray:
-    parts: list[np.ndarray] = []
+    """Sentence vectors ``(n, L + 1, d_model)``, a view of ``(L + 1, n, d_model)`` in memory."""
+    shape = (len(plan.manifest["layers"]), len(plan.rows[file]), model.d_model)
+    states = np.empty(shape, np.float32)
+    done = 0
 
     def keep(rows: list[int], pooled: list[Tensor]) -> None:
-        device = pooled[0].device
-        states = torch.stack([means.to(device) for means in pooled], dim=1).cpu().numpy()
-        bad = np.argwhere(~np.isfinite(states).all(axis=-1))
+        nonlocal done
+        own = states[:, done : done + len(rows)]
+        for layer, means in enumerate(pooled):
+            own[layer] = means.cpu().numpy()
+        bad = np.argwhere(~np.isfinite(own).all(axis=-1).T)
         if len(bad):
             row, layer = bad[0]
             raise not_finite(shard_language(file), corpus.ids[rows[row]], layer)
-        parts.append(states)
+        done += len(rows)
 
     run_shard(model, plan, file, reader, bar, keep)
-    return np.concatenate(parts)
+    return states.swapaxes(0, 1)
 
 
 def not_finite(language: str, sentence: str, layer: int) -> ShiftlensError:
@@ -162,7 +168,11 @@ def layer_reader(
     Yields:
         What runs batches.
     """
-    with bridged(model, blocks_only=True) as bridge, torch.no_grad():
+    with (
+        large_tensors_returned(),
+        bridged(model, blocks_only=True) as bridge,
+        torch.no_grad(),
+    ):
         names = hook_names(model.n_layers)
         if missing := [name for name in names if name not in bridge.hook_dict]:
             raise ShiftlensError(f"the bridge of {model.name!r} has no hook {missing[0]}")
@@ -192,12 +202,8 @@ class LayerReader:
     def run(self, model: LanguageModel, inputs: dict[str, Tensor], mask: Tensor) -> list[Tensor]:
         """What is pooled of layers 0..L of one padded batch."""
         self.mask = mask
-        model.hf.base_model(**inputs, **_no_cache(model))
+        model.hf.base_model(**inputs, **without_cache(model.hf))
         return [self.pooled[layer] for layer in sorted(self.pooled)]
-
-
-def _no_cache(model: LanguageModel) -> dict[str, bool]:
-    return {"use_cache": False} if hasattr(model.hf.config, "use_cache") else {}
 
 
 def run_shard(

@@ -13,6 +13,7 @@ LEVELS = [
     {
         "errors",
         "fitting",
+        "memory",
         "forms",
         "config",
         "settings",

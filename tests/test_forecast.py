@@ -28,7 +28,7 @@ from shiftlens.forecast import (
     forecast_training,
 )
 from shiftlens.forecast.collection import forward_bytes
-from shiftlens.models import load_model, read_config
+from shiftlens.models import load_model, read_config, without_cache
 from shiftlens.tokens import token_batches
 from shiftlens.trainer import ARMS
 from shiftlens.weightless import LiveBytes, some_text, weightless
@@ -111,8 +111,9 @@ def test_a_forward_pass_without_weights_takes_what_one_with_them_takes(name):
         assert {type(p).__name__ for p in hf.parameters()} == {"FakeTensor"}
         said = forward_bytes(hf, 6, 30)
     with LiveBytes() as alive, torch.no_grad():
-        model.hf.base_model(**some_text(6, 30))
-    assert said == pytest.approx(alive.peak, rel=0.1)
+        model.hf.base_model(**some_text(6, 30), **without_cache(model.hf))
+    # A fake tensor's attention shows the mask as numbers; of a true one that is inside the kernel.
+    assert said == pytest.approx(alive.peak, rel=0.15)
 
 
 def test_a_trainings_step_takes_what_pytorch_counts():
