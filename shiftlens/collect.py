@@ -14,7 +14,7 @@ from shiftlens import ranks
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.fitting import fitting_batch
-from shiftlens.memory import large_tensors_returned
+from shiftlens.memory import large_tensors_returned, return_gaps
 from shiftlens.models import LanguageModel, bridged, hook_names, without_cache
 from shiftlens.plan import CollectionPlan, plan_collection, shard_language
 from shiftlens.pooling import masked_mean
@@ -197,6 +197,8 @@ class LayerReader:
         moved = self.shift(layer, stream) if self.shift else None
         seen = stream if moved is None else moved
         self.pooled[layer] = self.pool(seen, self.mask.to(seen.device))
+        if seen.device.type == "cpu":
+            return_gaps()
         return moved
 
     def run(self, model: LanguageModel, inputs: dict[str, Tensor], mask: Tensor) -> list[Tensor]:

@@ -4,7 +4,8 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """The variable by which PyTorch asks Linux for huge pages; it reads it at its first tensor."""
@@ -14,6 +15,9 @@ HUGE_PAGE = 2 * 2**20
 
 HIGHEST = 32 * 2**20
 """Where glibc's own threshold ends up where large blocks come and go."""
+
+OWN_THRESHOLD = "MALLOC_MMAP_THRESHOLD_"
+"""The variable by which a user sets glibc's threshold."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt(3)."""
@@ -34,32 +38,42 @@ def large_tensors_returned() -> Iterator[None]:
     glibc maps a block above a threshold by itself, and unmaps it when it is freed. Every such
     block raises the threshold to its size, up to 32 MiB, and smaller ones are then cut from a heap.
     With the tensors of a forward pass that heap falls into pieces: PyTorch asks for aligned blocks,
-    and (before glibc 2.38) the gap that one leaves is too small for the next of its size. The
-    process then takes two to three times what is alive.
+    and the gap that one leaves is too small for the next of its own size. The process then takes
+    two to three times what is alive.
 
     Inside this context the threshold is that of a huge page. Fresh memory costs a page fault a
-    page, so this is done only where PyTorch uses huge pages (:func:`use_huge_pages`), and where the
-    C library is glibc.
+    page, so this is done only where PyTorch uses huge pages (:func:`use_huge_pages`), where the C
+    library is glibc, and where the environment sets no threshold (``MALLOC_MMAP_THRESHOLD_``).
 
     Source:
         mallopt(3), ``M_MMAP_THRESHOLD``; PyTorch's tuning guide for ``THP_MEM_ALLOC_ENABLE``.
     """
-    mallopt = _mallopt() if os.environ.get(HUGE_PAGES) == "1" else None
-    if mallopt is None:
+    libc = _libc()
+    if libc is None:
         yield
         return
-    _set_threshold(mallopt, HUGE_PAGE)
+    _set_threshold(libc, HUGE_PAGE)
     try:
         yield
     finally:
-        _set_threshold(mallopt, HIGHEST)
+        _set_threshold(libc, HIGHEST)
 
 
-def _mallopt() -> Callable[[int, int], int] | None:
-    return getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+def return_gaps() -> None:
+    """Give back what is free between smaller tensors too; under the same conditions."""
+    if libc := _libc():
+        libc.malloc_trim(0)
 
 
-def _set_threshold(mallopt: Callable[[int, int], int], size: int) -> None:
+def _libc() -> Any:
+    """The C library, where its memory is to be managed."""
+    if os.environ.get(HUGE_PAGES) != "1" or OWN_THRESHOLD in os.environ:
+        return None
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
+
+
+def _set_threshold(libc: Any, size: int) -> None:
     """By glibc's own rule twice as much may stay free at the end of the heap."""
-    mallopt(_MMAP_THRESHOLD, size)
-    mallopt(_TRIM_THRESHOLD, 2 * size)
+    libc.mallopt(_MMAP_THRESHOLD, size)
+    libc.mallopt(_TRIM_THRESHOLD, 2 * size)
