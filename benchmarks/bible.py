@@ -15,7 +15,8 @@ to --results.
 
 Command: python benchmarks/bible.py --bible DIR --ntrex DIR [--seeds 3] [--until sweep]
     python benchmarks/bible.py --bible DIR --ntrex DIR --size large --workers 10     (on a GPU)
-Cost: about an hour and a half of one core, an eighth of it the base model; large: not run, made for a GPU.
+Cost: about an hour and a half of one core, an eighth of it the base model;
+    large: not run, made for a GPU.
 """
 
 import argparse

@@ -8,14 +8,15 @@ their mean length in tokens, and nothing else. Beside it stands what was measure
 - disk: bytes of the states in the store, and of model/ and checkpoints/ of a training;
 - FLOPs: what PyTorch's FLOP counter counts in the same batches, attention by plain products;
 - memory: growth of the resident set of a process of its own, all libraries imported and warmed up
-  by a sweep of 20 sentences of the demo, until its peak: Linux's VmHWM, reset after the warm-up,
-  with MALLOC_MMAP_THRESHOLD_=65536, so that what is freed goes back to the system. glibc by itself
-  keeps some of it, which is no need of the run: --as-it-is measures that too.
+  by a sweep of 20 sentences of the demo, until its peak: Linux's VmHWM, reset after the warm-up.
+  Large tensors lie in huge pages, as on the command line: --small-pages measures a process where
+  they do not, of which glibc keeps much of what is freed.
 
 Goal: every ratio of forecast to measurement between 0.75 and 1.25. The memory of small models is
 below what a process allocates for other reasons; a row of less than 40 MB is marked so.
 
-Command: python benchmarks/forecast.py [--sentences 2000] [--models demo,minilm,llama] [--as-it-is]
+Command: python benchmarks/forecast.py [--sentences 2000] [--models demo,minilm,llama]
+    [--small-pages]
 Cost: about 5 minutes of one core, 2 GB of memory, 0.5 GB of disk in the temporary folder.
 """
 
@@ -33,6 +34,7 @@ from typing import Any, cast
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import numpy as np
 import torch
@@ -201,7 +203,7 @@ def measure_memory(stage: str, path: str, sentences: int, store: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         warm = SweepConfig("demo", "demo", f"{folder}/warm", sentences=20, device="cpu")
         run_sweep(warm, [].append)
-        corpus = make_corpus(sentences)
+        corpus = make_corpus(1 if stage == "collect" else sentences)
         if stage == "train":
             demo = load_model("demo", device="cpu")
             make_trainer(demo, load_corpus("demo", list(LANGUAGES)), Path(folder, "t")).fit()
@@ -209,7 +211,7 @@ def measure_memory(stage: str, path: str, sentences: int, store: str) -> float:
 
         def collect() -> None:
             model = load_model(path, device="cpu")
-            collect_states(model, corpus, f"{folder}/store", progress=False)
+            collect_states(model, make_corpus(sentences), f"{folder}/store", progress=False)
 
         def train() -> None:
             make_trainer(load_model(path, device="cpu"), corpus, Path(folder, "train")).fit()
@@ -220,18 +222,15 @@ def measure_memory(stage: str, path: str, sentences: int, store: str) -> float:
         return peak_growth({"collect": collect, "train": train, "sweep": sweep}[stage])
 
 
-def memory_of(stage: str, path: str, sentences: int, store: Path, returning: bool) -> float:
-    """The same in a process of its own, which gives freed memory back at once or as it is."""
-    environment = {**os.environ, **({"MALLOC_MMAP_THRESHOLD_": "65536"} if returning else {})}
+def memory_of(stage: str, path: str, sentences: int, store: Path) -> float:
+    """The same in a process of its own."""
     command = [sys.executable, __file__, "--stage", stage, "--path", path]
     command += ["--sentences", str(sentences), "--store", str(store)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.splitlines()[-1])
 
 
-def measure(
-    path: str, sentences: int, folder: Path, returning: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def measure(path: str, sentences: int, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Forecast and measurement of one model, by stage."""
     corpus = make_corpus(sentences)
     model = load_model(path, device="cpu")
@@ -252,7 +251,7 @@ def measure(
         found["train"] = {"disk": left, "flops": flops}
     del model
     for stage, row in found.items():
-        row["memory"] = memory_of(stage, path, sentences, store.path, returning)
+        row["memory"] = memory_of(stage, path, sentences, store.path)
     return said, found
 
 
@@ -262,18 +261,20 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=2000)
     parser.add_argument("--models", default="demo,minilm,llama")
     parser.add_argument("--json", type=Path, help="write the rows to this file too")
-    parser.add_argument("--as-it-is", action="store_true", help="leave the allocator alone")
+    parser.add_argument("--small-pages", action="store_true", help="without huge pages")
     for hidden in ("--stage", "--path", "--store"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.stage:
         print(measure_memory(options.stage, options.path, options.sentences, options.store))
         return
+    if options.small_pages:
+        os.environ["THP_MEM_ALLOC_ENABLE"] = "0"
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for model, path in model_paths(Path(name), options.models.split(",")).items():
             runs = Path(name, f"{model}-runs")
-            said, found = measure(path, options.sentences, runs, not options.as_it_is)
+            said, found = measure(path, options.sentences, runs)
             for stage, values in found.items():
                 for what, measured in values.items():
                     ratio = said[stage][what] / measured

@@ -2,13 +2,23 @@
 
 A random Llama (d = 128, 4 layers, vocabulary 2,000) over synthetic sentences of one length
 distribution (8 to 60 tokens, log-normal): 250 to 16,000 sentences in two languages, and 2 to 16
-languages of 1,000 sentences. Every point is a process of its own, which first runs 40 sentences
-to warm up. Printed are the processor time of planning and collecting, that of the sweep, the peak
-resident memory after each, the slope of log time over log size, and the largest memory over the
-smallest. Processor time, since the clock also counts what else the machine does.
+languages of 1,000 sentences. Every point is a process of its own, with huge pages for large
+tensors as on the command line, which first runs 40 sentences to warm up. Printed are the tokens of
+the batches, padding included, the processor time of planning and collecting, that of the sweep, and
+the peak resident memory after each. Processor time, since the clock also counts what else the
+machine does.
 
-Goals: slope 1.00 +- 0.05, memory within 5%. The sweep of a layer holds the sentence vectors of two
-languages in float64, which is 16 d bytes a sentence and more while they are factored.
+Below each series stand, for both parts,
+
+- the slope of log time over log size, and the largest memory over the smallest;
+- time t = a + b n at size n, fitted by least squares of relative errors, with the largest of them:
+  what it costs whatever the size, and what grows in proportion;
+- the slope over the sizes at which b n is nine tenths of that t or more, where three are so large;
+- of collecting, the slope over the tokens of the batches, which is the work that the model does:
+  few sentences fill few batches, and are padded more.
+
+Goals: slope 1.00 +- 0.05, memory within 5%. The sweep of a layer holds the sentence vectors of one
+language, which is 4 d bytes a sentence, 8 d in float64, and twice that while they are factored.
 
 Command: python benchmarks/scaling.py [--largest 16000] [--languages 16]
 Cost: about 6 minutes on one core, 1 GB of memory, 200 MB of disk in the temporary folder.
@@ -26,6 +36,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import numpy as np
 
@@ -34,6 +45,8 @@ WIDTH = 128
 BLOCKS = 4
 SMALLEST = 250
 SENTENCES = 1_000
+MOST = 0.9
+"""Share of a time that grows with the size, where the slope is taken once more."""
 NAMES = [
     "en",
     "es",
@@ -103,9 +116,22 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
+def padded_tokens(plan) -> int:
+    """Tokens of all batches of a collection, padding included."""
+    from shiftlens.plan import shard_language
+    from shiftlens.tokens import token_batches
+
+    total = 0
+    for file, rows in plan.rows.items():
+        ids = plan.tokens[shard_language(file)].ids
+        for batch in token_batches(rows, ids, plan.batch_tokens):
+            total += len(batch) * len(ids[batch[0]])
+    return total
+
+
 def measure(sentences: int, languages: int) -> dict[str, float]:
     """One point, in this process."""
-    from shiftlens.collect import collect_states
+    from shiftlens.collect import collect_states, plan_collection
     from shiftlens.corpora import load_corpus
     from shiftlens.sweep import sweep_layers
 
@@ -118,13 +144,16 @@ def measure(sentences: int, languages: int) -> dict[str, float]:
         write_corpus(folder / "texts", sentences, languages)
         start = time.process_time()
         corpus = load_corpus(folder / "texts")
-        store = collect_states(model, corpus, folder / "states", progress=False)
+        plan = plan_collection(model, corpus)
+        store = collect_states(model, corpus, folder / "states", progress=False, plan=plan)
         collected, memory = time.process_time(), peak_mb()
         sweep_layers(store, progress=False)
+        swept = time.process_time()
         return {
+            "tokens": padded_tokens(plan),
             "collect_s": collected - start,
             "collect_mb": memory,
-            "sweep_s": time.process_time() - collected,
+            "sweep_s": swept - collected,
             "sweep_mb": peak_mb(),
         }
 
@@ -136,23 +165,43 @@ def point(sentences: int, languages: int) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
-def slope(sizes: list[int], seconds: list[float]) -> float:
+def slope(sizes: list[float], seconds: list[float]) -> float:
     """That of log time over log size, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
+def affine(sizes: list[float], seconds: list[float]) -> tuple[float, float, float]:
+    """The a and b of t = a + b n by least squares of relative errors, and the largest of these."""
+    n, t = np.array(sizes), np.array(seconds)
+    a, b = np.linalg.lstsq(np.stack([1 / t, n / t], axis=1), np.ones(len(t)))[0]
+    return float(a), float(b), float(np.abs((a + b * n) / t - 1).max())
+
+
+def describe(part: str, what: str, sizes: list[float], points: list[dict[str, float]]) -> None:
+    """Print how one part's time and memory go with the size."""
+    seconds, memory = ([at[f"{part}_{unit}"] for at in points] for unit in ("s", "mb"))
+    steep = f"slope {slope(sizes, seconds):.3f}, memory {max(memory) / min(memory):.3f} x"
+    a, b, error = affine(sizes, seconds)
+    print(f"{part:7} by {what}: {steep}")
+    print(f"{'':7} t = {a:.3f} s + {1000 * b:.3f} ms n, at most {error:.0%} off")
+    large = [i for i, n in enumerate(sizes) if b * n >= MOST * (a + b * n)]
+    if 3 <= len(large) < len(sizes):
+        there = slope([sizes[i] for i in large], [seconds[i] for i in large])
+        print(f"{'':7} from {sizes[large[0]]} {what} on: slope {there:.3f}")
+    if part == "collect":
+        print(f"{'':7} by tokens: slope {slope([at['tokens'] for at in points], seconds):.3f}")
+
+
 def series(what: str, sizes: list[int], points: list[dict[str, float]]) -> None:
     """Print one series and its figures."""
-    print(f"\n{what:>9}  collect s  peak MB   sweep s  peak MB")
+    print(f"\n{what:>9}     tokens  collect s  peak MB   sweep s  peak MB")
     for size, at in zip(sizes, points, strict=True):
         print(
-            f"{size:9}  {at['collect_s']:9.2f}  {at['collect_mb']:7.0f}  {at['sweep_s']:8.2f}"
-            f"  {at['sweep_mb']:7.0f}"
+            f"{size:9}  {at['tokens']:9}  {at['collect_s']:9.2f}  {at['collect_mb']:7.0f}"
+            f"  {at['sweep_s']:8.2f}  {at['sweep_mb']:7.0f}"
         )
     for part in ("collect", "sweep"):
-        steep = slope(sizes, [at[f"{part}_s"] for at in points])
-        memory = [at[f"{part}_mb"] for at in points]
-        print(f"{part:7} by {what}: slope {steep:.3f}, memory {max(memory) / min(memory):.3f} x")
+        describe(part, what, list(sizes), points)
 
 
 def main() -> None:

@@ -42,6 +42,7 @@ from shiftlens.commands.steer import steer
 from shiftlens.config import DemoConfig, ServeConfig, SweepConfig, TrainConfig
 from shiftlens.errors import ShiftlensError, without_secrets
 from shiftlens.lens_config import LensConfig
+from shiftlens.memory import use_huge_pages
 from shiftlens.neurons_config import NeuronsConfig
 from shiftlens.plan_config import PlanConfig
 from shiftlens.settings import with_settings_files
@@ -103,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _overview(None if name in ("-h", "--help") else name)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    use_huge_pages()
     try:
         with ranks.hushed():
             return _run(name, rest)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from torch import Tensor
 from tqdm import tqdm
 
@@ -18,7 +17,8 @@ from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import writing
 from shiftlens.fitting import fitting_batch
-from shiftlens.models import LanguageModel, bridged, hook_names
+from shiftlens.memory import large_tensors_returned, return_gaps
+from shiftlens.models import LanguageModel, bridged, hook_names, without_cache
 from shiftlens.plan import CollectionPlan, plan_collection, shard_language
 from shiftlens.pooling import masked_mean
 from shiftlens.shift import RowShift
@@ -196,7 +196,11 @@ def layer_reader(
     Yields:
         What runs batches.
     """
-    with bridged(model, blocks_only=True) as bridge, torch.no_grad():
+    with (
+        large_tensors_returned(),
+        bridged(model, blocks_only=True) as bridge,
+        torch.no_grad(),
+    ):
         names = hook_names(model.n_layers)
         if missing := [name for name in names if name not in bridge.hook_dict]:
             raise ShiftlensError(f"the bridge of {model.name!r} has no hook {missing[0]}")
@@ -221,18 +225,15 @@ class LayerReader:
         moved = self.shift(layer, stream) if self.shift else None
         seen = stream if moved is None else moved
         self.pooled[layer] = self.pool(seen, self.mask.to(seen.device))
+        if seen.device.type == "cpu":
+            return_gaps()
         return moved
 
     def run(self, model: LanguageModel, inputs: dict[str, Tensor], mask: Tensor) -> list[Tensor]:
         """What is pooled of layers 0..L of one padded batch."""
         self.mask = mask
-        model.hf.base_model(**inputs, **no_cache(model.hf))
+        model.hf.base_model(**inputs, **without_cache(model.hf))
         return [self.pooled[layer] for layer in sorted(self.pooled)]
-
-
-def no_cache(hf: transformers.PreTrainedModel) -> dict[str, bool]:
-    """What tells a model to keep no keys and values, where it knows of such."""
-    return {"use_cache": False} if hasattr(hf.config, "use_cache") else {}
 
 
 def run_shard(

@@ -20,7 +20,7 @@ class Sample:
 
     Attributes:
         summary: Mean and shrunk covariance.
-        states: The sentence vectors; None where only token moments are kept.
+        states: The sentence vectors; None where no metric takes them, or there are none.
     """
 
     summary: LanguageSummary
@@ -42,11 +42,13 @@ class Fitting:
         shrinkage: A rule as in :func:`shiftlens.geometry.parse_shrinkage`.
         rank: That of the subspace metrics; None where none is wanted.
         invertible: Whether some metric requires an invertible covariance.
+        states: Whether some metric takes the sentence vectors themselves.
     """
 
     shrinkage: str
     rank: int | None
     invertible: bool
+    states: bool
 
     @classmethod
     def of(
@@ -59,7 +61,8 @@ class Fitting:
         """
         wanted = {metric.requires for metric in metrics}
         common = common_rank(source, dominant, rank) if "rank" in wanted else None
-        return cls(shrinkage, common, "shrinkage" in wanted)
+        states = any(metric.takes == "states" for metric in metrics)
+        return cls(shrinkage, common, "shrinkage" in wanted, states)
 
     def samples(self, halves: Halves) -> Samples:
         """Summarise both halves."""
@@ -68,7 +71,7 @@ class Fitting:
     def _sample(self, half: Half) -> Sample:
         rule = parse_shrinkage(self.shrinkage)
         summary = summary_of_factor(half.factor, rule, self.rank, self.invertible)
-        return Sample(summary, half.states)
+        return Sample(summary, half.states if self.states else None)
 
 
 def estimate(metric: Metric, own: Samples, dominant: Samples, same: bool) -> float:

@@ -117,7 +117,7 @@ class SentenceHalves:
     ) -> Iterator[Halves]:
         states = self._states(language, layer)
         for rows, projection in zip(self.cuts, projections, strict=True):
-            a, b = states[rows[0]], states[rows[1]]
+            a, b = (states[part].astype(np.float64) for part in rows[:2])
             if projection is not None:
                 a, b = projection.reduce(a, language), projection.reduce(b, language)
             yield Half(centred_factor(a), a), Half(centred_factor(b), b)
@@ -129,11 +129,11 @@ class SentenceHalves:
         for language in self.store.languages:
             states = self._states(language, layer)
             for rows, of_cut in zip(self.cuts, means, strict=True):
-                of_cut[language] = states[rows[2]].mean(axis=0)
+                of_cut[language] = states[rows[2]].mean(axis=0, dtype=np.float64)
         return [fit_projection(self.projection, of_cut) for of_cut in means]
 
-    def _states(self, language: str, layer: int) -> FloatArray:
-        states = self.store.states(language, layer).astype(np.float64)
+    def _states(self, language: str, layer: int) -> np.ndarray:
+        states = self.store.states(language, layer)
         broken = np.flatnonzero(~np.isfinite(states).all(axis=1))
         if broken.size:
             raise ShiftlensError(

@@ -255,6 +255,11 @@ def _refuse_random_weights(
         raise ShiftlensError(f"model {name!r} lacks weights: {lacking[0]}{more}")
 
 
+def without_cache(hf: transformers.PreTrainedModel) -> dict[str, bool]:
+    """What a forward pass is told, so that no keys and values are kept for a next token."""
+    return {"use_cache": False} if hasattr(hf.config, "use_cache") else {}
+
+
 def find_device(name: str) -> torch.device:
     """The device of a name; ``auto`` for an accelerator where there is one.
 

@@ -223,16 +223,18 @@ class ActivationStore(ShardStore):
         self._check_stored(language, layer)
         names = [s["file"] for s in self.manifest["shards"] if s["language"] == language]
         parts = [self._read(name, ("rows", layer_key(layer))) for name in names]
-        states = [values for _, values in parts]
         order = np.concatenate([rows.reshape(-1) for rows, _ in parts]) if parts else np.empty(0)
-        shapes = {values.shape[1:] for values in states}
+        width = self.manifest["model"]["d_model"]
         whole = np.array_equal(np.sort(order), np.arange(min(self.n_sentences, len(order) + 1)))
-        if not whole or shapes != {(self.manifest["model"]["d_model"],)}:
+        if not whole or {values.shape[1:] for _, values in parts} != {(width,)}:
             raise ShiftlensError(
                 f"the shards of {language!r} in {self.path} do not hold each of its "
                 f"{self.n_sentences} sentences once; delete the store and collect anew"
             )
-        return np.concatenate(states)[np.argsort(order)]
+        states = np.empty((self.n_sentences, width), np.float32)
+        for rows, values in parts:
+            states[rows.reshape(-1)] = values
+        return states
 
     def verify(self) -> list[str]:
         """Read every shard whole.

@@ -16,6 +16,7 @@ LEVELS = [
         "background",
         "files",
         "fitting",
+        "memory",
         "forms",
         "config",
         "settings",

@@ -7,16 +7,17 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from shiftlens.collect import no_cache
 from shiftlens.forecast.shape import Batches, ModelShape, Texts
+from shiftlens.models import without_cache
 from shiftlens.plan import moment_bytes, rows_of_a_shard, state_bytes
 from shiftlens.pooling import masked_mean
 from shiftlens.weightless import LiveBytes, blocks_of, some_text
 
-TOKEN_BYTES = 70
-"""Of a token of the corpus in memory: text, id and flag as Python's objects; measured."""
+TOKEN_BYTES = 30
+"""Of a token of the corpus in memory: its text, id and flag, and what reading them takes;
+measured."""
 
-WRITING = 4
+WRITING = 3
 """Times that a shard is in memory at once while it is written; measured."""
 
 
@@ -112,7 +113,7 @@ def forward_bytes(hf: transformers.PreTrainedModel, rows: int, tokens: int) -> i
     handles = [block.register_forward_hook(pool) for block in blocks_of(hf)]
     try:
         with LiveBytes() as bytes_, torch.no_grad():
-            hf.base_model(**inputs, **no_cache(hf))
+            hf.base_model(**inputs, **without_cache(hf))
     finally:
         for handle in handles:
             handle.remove()

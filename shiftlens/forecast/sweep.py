@@ -13,7 +13,9 @@ class SweepForecast:
     """What a sweep takes.
 
     Attributes:
-        memory: Bytes at most alive; one layer is in memory at a time.
+        memory: Bytes at most alive; of one language at one layer the vectors are in memory, in
+            float32 and, half by half, in float64. A metric that takes the vectors themselves keeps
+            those of the dominant language too.
         flops: Of the decompositions, by their leading terms.
     """
 
@@ -59,11 +61,11 @@ def forecast_sweep(
 
 
 def _memory(n: int, d: int, groups: int) -> int:
-    """The dominant language's halves of every cut, one other language's, and what is at work."""
+    """Summaries of the dominant language's halves of every cut, and one other language at work."""
     m, k = min(n, d), min(2 * min(n, d), d)
-    sample = 2 * (d * m + n * d)
-    kept = sample * (groups + (3 if groups else 2))
+    kept = 2 * d * m * (groups + (3 if groups else 2))
+    states = n * d + 2 * n * d
     complement = 2 * d * d if m < d <= 2 * m else 0
     fitting = 3 * n * d + d * m + n * m
     pairing = 3 * d * m + 3 * k * m + 2 * k * k
-    return NUMBER * (kept + complement + 2 * n * d + max(fitting, pairing))
+    return NUMBER * (kept + complement + states + max(fitting, pairing))
