@@ -293,18 +293,17 @@ def main() -> None:
     matmul = product_rate(side, side, side, torch.bfloat16, device)
     path = results_path(device, options.out)
     earlier = json.loads(path.read_text()) if path is not None and path.exists() else {}
-    found: dict[str, Any] = {
+    facts = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "device": device_name(device),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "python": platform.python_version(),
-        "shapes": earlier.get("shapes", {}),
     }
+    found: dict[str, Any] = {"device": device_name(device), "shapes": earlier.get("shapes", {})}
     for shape in options.shapes.split(","):
         row = found["shapes"].setdefault(shape, {})
         for name in options.parts.split(","):
-            row[name] = PARTS[name](shape, device, matmul)
+            row[name] = facts | PARTS[name](shape, device, matmul)
             reset_peak(device)
             print(shape, name, json.dumps(row[name]), flush=True)
             if path is not None:

@@ -14,8 +14,9 @@ THREADS = 4
 class Background:
     """Runs jobs in threads beside an accelerator; at once where the model runs on the CPU.
 
-    At most as many jobs wait as there are threads, so that memory is bounded. The first error of a
-    job is raised by a later call, at the latest on leaving; the jobs that are left are waited for.
+    At most as many jobs are under way as there are threads, so that memory is bounded. The first
+    error of a job is raised by a later call, at the latest on leaving. On leaving, also by an
+    error, no job is under way any more.
     """
 
     def __init__(self, device: torch.device):

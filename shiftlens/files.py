@@ -17,34 +17,8 @@ UNFINISHED = ".shiftlens.tmp"
 _SIGNS_OF_A_DISK = ("(os error ", "inline_container", "PytorchStreamWriter", "iostream")
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write a file so that it is either whole under its name or not there at all.
-
-    Args:
-        path: The file; what it held before is replaced.
-
-    Yields:
-        The name to write it under. It takes its own name when the block ends.
-
-    Raises:
-        ShiftlensError: The folder cannot be written to, or the disk is full.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
-    try:
-        with saving(path):
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write some bytes by :func:`replacing`.
+    """Write a file so that it is either whole under its name or not there at all.
 
     Args:
         path: The file; what it held before is replaced.
@@ -53,8 +27,17 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         ShiftlensError: The folder cannot be written to, or the disk is full.
     """
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise ShiftlensError(f"cannot write {path}: {error.strerror}") from error
 
 
 def check_folder(path: Path) -> None:

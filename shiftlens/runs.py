@@ -232,7 +232,12 @@ def _forecast(
         return "\n".join([*lines, f"has      {config.out}: {size_on_disk}, all collected"])
     lines.append(f"writes   {config.out}: {size_on_disk}")
     with contextlib.suppress(ShiftlensError):  # of a model that cannot run without its weights
-        work = forecast_planned(model, plan, config.states == "tokens")
+        tokens = config.states == "tokens"
+        metrics = _options(config).check(
+            corpus.languages, config.dominant, len(corpus), tokens=tokens
+        )
+        vectors = any(metric.takes == "states" for metric in metrics)
+        work = forecast_planned(model, plan, tokens, groups=config.groups, vectors=vectors)
         lines.append(
             f"takes    {work.collection.flops:.1e} FLOPs in the model and "
             f"{size(max(work.collection.peak, work.sweep.memory))} of memory beside the libraries"

@@ -16,10 +16,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from shiftlens.errors import ShiftlensError
-from shiftlens.files import make_folder, replacing, write_atomic
+from shiftlens.files import make_folder, write_atomic
 from shiftlens.forms import is_code, misfit
 
 STORE = "activations"
@@ -160,8 +160,7 @@ class ShardStore:
         header = {key: array_sha256(value) for key, value in tensors.items()}
         header |= {"manifest": self.manifest_sha256, "file": file}
         metadata = {"shiftlens": json.dumps(header, sort_keys=True)}
-        with replacing(self.path / file) as temporary:
-            save_file(tensors, temporary, metadata=metadata)
+        write_atomic(self.path / file, save(tensors, metadata=metadata))
 
     def _read(self, file: str, keys: Sequence[str]) -> list[np.ndarray]:
         """Read tensors of a shard and hold each against its hash."""
@@ -226,7 +225,7 @@ class ActivationStore(ShardStore):
         order = np.concatenate([rows.reshape(-1) for rows, _ in parts]) if parts else np.empty(0)
         width = self.manifest["model"]["d_model"]
         whole = np.array_equal(np.sort(order), np.arange(min(self.n_sentences, len(order) + 1)))
-        if not whole or {values.shape[1:] for _, values in parts} != {(width,)}:
+        if not whole or any(values.shape != (rows.size, width) for rows, values in parts):
             raise ShiftlensError(
                 f"the shards of {language!r} in {self.path} do not hold each of its "
                 f"{self.n_sentences} sentences once; delete the store and collect anew"
@@ -245,8 +244,8 @@ class ActivationStore(ShardStore):
         problems = []
         for shard in self.manifest["shards"]:
             try:
-                rows, *_ = self._read(shard["file"], ("rows", *map(layer_key, self.layers)))
-                if len(rows) != shard["rows"]:
+                tensors = self._read(shard["file"], ("rows", *map(layer_key, self.layers)))
+                if {len(tensor) for tensor in tensors} != {shard["rows"]}:
                     problems.append(f"shard {self.path / shard['file']}: wrong number of rows")
             except ShiftlensError as error:
                 problems.append(str(error))

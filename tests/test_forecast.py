@@ -1,6 +1,7 @@
 """Forecasts from a configuration alone, against bytes on disk and what PyTorch counts."""
 
 import json
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from shiftlens.forecast import (
 from shiftlens.forecast.collection import forward_bytes
 from shiftlens.models import load_model, read_config
 from shiftlens.pooling import masked_mean
+from shiftlens.sweep import sweep_layers
 from shiftlens.tokens import token_batches
 from shiftlens.weightless import LiveBytes, some_text, weightless
 
@@ -295,3 +297,20 @@ def test_a_sweep_says_what_it_takes_by_the_same_numbers(tmp_path, capsys):
     said = forecast_planned(model, plan_collection(model, CORPUS), False).collection
     assert f"{said.flops:.1e} FLOPs" in line
     assert json.loads((tmp_path / "run" / "area.json").read_text())["dominant"] == "en"
+
+
+@pytest.mark.parametrize("groups", [0, 4])
+def test_a_sweep_of_the_vectors_takes_what_was_forecast(tmp_path, groups):
+    hf = tiny.tiny_model("llama", hidden_size=96, num_hidden_layers=1)
+    model, n = load_model(hf, tiny.tiny_tokenizer()), 1200
+    store = collect_states(model, log_normal_corpus(n), tmp_path, progress=False)
+    options = {"metrics": "mexa,affine_invariant", "groups": groups, "progress": False}
+    sweep_layers(store, **options)
+    tracemalloc.start()
+    sweep_layers(store, **options)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    with weightless(hf.config) as fake:
+        shape = ModelShape.of(fake)
+    said = forecast_sweep(shape, Texts(3, n, 20.0), groups=groups, vectors=True).memory
+    assert said == pytest.approx(taken, rel=0.3)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.numpy import load_file
 
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
@@ -419,3 +420,19 @@ def test_a_run_sweeps_away_its_own_unfinished_files_and_no_others(tmp_path):
         assert [file.exists() for file in kept] == [True, True]
         with pytest.raises(ShiftlensError, match="another process is writing"), running(tmp_path):
             pass
+
+
+def test_a_shard_is_as_readable_as_the_manifest(store):
+    names = (MANIFEST, store.manifest["shards"][0]["file"])
+    assert len({(store.path / name).stat().st_mode for name in names}) == 1
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_layer_of_too_few_rows_is_refused_though_its_hash_is_right(store, rows):
+    shard = store.manifest["shards"][0]
+    tensors = load_file(store.path / shard["file"])
+    tensors["layer.01"] = tensors["layer.01"][:rows]
+    store._write(shard["file"], tensors)
+    with pytest.raises(ShiftlensError, match="do not hold each of its"):
+        store.states(shard["language"], 1)
+    assert [line.endswith("wrong number of rows") for line in store.verify()] == [True]

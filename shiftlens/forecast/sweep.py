@@ -24,9 +24,14 @@ class SweepForecast:
 
 
 def forecast_sweep(
-    shape: ModelShape, texts: Texts, *, groups: int = 0, moments: bool = False
+    shape: ModelShape,
+    texts: Texts,
+    *,
+    groups: int = 0,
+    moments: bool = False,
+    vectors: bool = False,
 ) -> SweepForecast:
-    r"""Forecast the sweep of the affine-invariant distance; other measures take less.
+    r"""Forecast the sweep of the affine-invariant distance, which takes most FLOPs of all.
 
     With n sentences in a half, width d, m = min(n, d) and k = min(2 m, d), a half takes a thin
     singular value decomposition and a pair of halves an eigenproblem in their joint span,
@@ -43,6 +48,7 @@ def forecast_sweep(
         texts: The texts.
         groups: Groups of the jackknife.
         moments: Whether token moments are swept, not sentence vectors.
+        vectors: Whether some metric takes the sentence vectors themselves.
 
     Returns:
         The forecast.
@@ -57,7 +63,8 @@ def forecast_sweep(
     factor = triangle + 6 * (d if n > d else max(n, d)) * m**2 + 20 * m**3
     pair = 6 * d * m**2 + 2 * k**2 * m + 4 / 3 * k**3
     halves = 2 * texts.languages * (shape.n_layers + 1) * (groups + 1)
-    return SweepForecast(_memory(n, d, groups), halves * (factor + pair))
+    memory = _memory(n, d, groups) + (_of_vectors(n, d, groups) if vectors else 0)
+    return SweepForecast(memory, halves * (factor + pair))
 
 
 def _memory(n: int, d: int, groups: int) -> int:
@@ -69,3 +76,8 @@ def _memory(n: int, d: int, groups: int) -> int:
     fitting = 3 * n * d + d * m + n * m
     pairing = 3 * d * m + 3 * k * m + 2 * k * k
     return NUMBER * (kept + complement + states + max(fitting, pairing))
+
+
+def _of_vectors(n: int, d: int, groups: int) -> int:
+    """Both halves of the dominant language in every cut and of another in one, and cosines."""
+    return NUMBER * (2 * n * d * (groups + 2) + n * n)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from shiftlens.area import parse_area
 from shiftlens.arms import Arm, arm_named
@@ -82,8 +83,16 @@ def forecast_run(config: PlanConfig) -> RunForecast:
     return RunForecast(shape, texts, collection, sweep, sweeps, training, _rates(config, shape))
 
 
-def forecast_planned(model: LanguageModel, plan: CollectionPlan, moments: bool) -> RunForecast:
+def forecast_planned(
+    model: LanguageModel, plan: CollectionPlan, moments: bool, **sweep: Any
+) -> RunForecast:
     """Forecast a collection whose batches are known, and its sweep.
+
+    Args:
+        model: The model.
+        plan: The collection.
+        moments: Whether token moments are collected, not sentence vectors.
+        **sweep: ``groups`` and ``vectors`` of :func:`forecast_sweep`.
 
     Raises:
         ShiftlensError: The model cannot run without its weights.
@@ -100,7 +109,8 @@ def forecast_planned(model: LanguageModel, plan: CollectionPlan, moments: bool) 
     with weightless(model.hf.config, plan.manifest["model"]["dtype"]) as hf:
         shape = ModelShape.of(hf)
         collection = forecast_collection(hf, texts, moments=moments, batches=batches)
-    return RunForecast(shape, texts, collection, forecast_sweep(shape, texts, moments=moments))
+    swept = forecast_sweep(shape, texts, moments=moments, **sweep)
+    return RunForecast(shape, texts, collection, swept)
 
 
 def _sweeps(arm: Arm) -> int:

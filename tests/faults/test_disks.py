@@ -46,7 +46,7 @@ def whole(folder):
     for path in folder.rglob("*.json"):
         if "checkpoint-" not in str(path):
             json.loads(path.read_text())
-    return [path.name for path in folder.rglob("*.tmp")]
+    return [path.name for path in folder.rglob("*.tmp*")]
 
 
 @pytest.mark.parametrize("what", WHATS)
