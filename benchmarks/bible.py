@@ -146,7 +146,8 @@ class Bench:
             setting: The training.
             split: ``validation`` (losses alone) or ``test``.
         """
-        key = json.dumps([asdict(setting), self.base, self.area])
+        where = [] if self.device == "cpu" else [self.device]
+        key = json.dumps([asdict(setting), self.base, self.area, *where])
         name = f"{setting.arm}-{setting.seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         path = make_folder(self.folder(split)) / f"{name}.safetensors"
         if not path.exists():

@@ -225,14 +225,14 @@ class LayerReader:
         moved = self.shift(layer, stream) if self.shift else None
         seen = stream if moved is None else moved
         self.pooled[layer] = self.pool(seen, self.mask.to(seen.device))
+        if seen.device.type == "cpu":
+            return_gaps()
         return moved
 
     def run(self, model: LanguageModel, inputs: dict[str, Tensor], mask: Tensor) -> list[Tensor]:
         """What is pooled of layers 0..L of one padded batch."""
         self.mask = mask
         model.hf.base_model(**inputs, **without_cache(model.hf))
-        if model.device.type == "cpu":
-            return_gaps()
         return [self.pooled[layer] for layer in sorted(self.pooled)]
 
 

@@ -16,8 +16,8 @@ HUGE_PAGE = 2 * 2**20
 HIGHEST = 32 * 2**20
 """Where glibc's own threshold ends up where large blocks come and go."""
 
-OWN_THRESHOLD = "MALLOC_MMAP_THRESHOLD_"
-"""The variable by which a user sets glibc's threshold."""
+OWN_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+"""The variables by which a user sets glibc's thresholds."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt(3)."""
@@ -43,7 +43,8 @@ def large_tensors_returned() -> Iterator[None]:
 
     Inside this context the threshold is that of a huge page. Fresh memory costs a page fault a
     page, so this is done only where PyTorch uses huge pages (:func:`use_huge_pages`), where the C
-    library is glibc, and where the environment sets no threshold (``MALLOC_MMAP_THRESHOLD_``).
+    library is glibc, and where the environment has no setting of glibc's own
+    (:data:`OWN_SETTINGS`).
 
     Source:
         mallopt(3), ``M_MMAP_THRESHOLD``; PyTorch's tuning guide for ``THP_MEM_ALLOC_ENABLE``.
@@ -67,7 +68,7 @@ def return_gaps() -> None:
 
 def _libc() -> Any:
     """The C library, where its memory is to be managed."""
-    if os.environ.get(HUGE_PAGES) != "1" or OWN_THRESHOLD in os.environ:
+    if os.environ.get(HUGE_PAGES) != "1" or any(name in os.environ for name in OWN_SETTINGS):
         return None
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None

@@ -15,7 +15,7 @@ from shiftlens.forecast import Texts
 from shiftlens.memory import (
     HUGE_PAGE,
     HUGE_PAGES,
-    OWN_THRESHOLD,
+    OWN_SETTINGS,
     large_tensors_returned,
     return_gaps,
     use_huge_pages,
@@ -70,13 +70,14 @@ def libc(monkeypatch):
     )
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: made)
     monkeypatch.setattr(memory.sys, "platform", "linux")
-    monkeypatch.delenv(OWN_THRESHOLD, raising=False)
+    for name in OWN_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(HUGE_PAGES, "to be put back")
     monkeypatch.delenv(HUGE_PAGES)
     return asked
 
 
-@pytest.mark.parametrize("own", [{HUGE_PAGES: "0"}, {OWN_THRESHOLD: "65536"}])
+@pytest.mark.parametrize("own", [{HUGE_PAGES: "0"}, *({name: "65536"} for name in OWN_SETTINGS)])
 def test_what_the_user_has_set_stays(libc, monkeypatch, own):
     for name, value in own.items():
         monkeypatch.setenv(name, value)
