@@ -112,8 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (ranks.silent() and isinstance(error, ranks.SharedError)):
             print(f"shiftlens: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # of `| head`: nobody reads on, and Python would say so once more
-        with contextlib.suppress(OSError, ValueError):
+    except BrokenPipeError:
+        if _read():
+            raise
+        with contextlib.suppress(OSError, ValueError):  # Python would say so once more
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
@@ -126,6 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not ranks.silent():
             print(f"shiftlens: interrupted{more}", file=sys.stderr)
         return 130
+
+
+def _read() -> bool:
+    """Whether anybody still reads what is printed, as with ``| head`` nobody does."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _run(name: str, rest: list[str]) -> int:

@@ -101,35 +101,76 @@ def left_as_found(path: Path) -> Iterator[None]:
     Args:
         path: What may be made inside.
     """
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    missing = _missing(path)
     try:
         yield
     except BaseException:
-        for folder in made:
-            with contextlib.suppress(OSError):  # it holds something
-                folder.rmdir()
+        _remove_empty(missing)
         raise
+
+
+def _missing(path: Path) -> list[Path]:
+    """A folder and its parents, so far as they are not there, the innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):  # it holds something
+            folder.rmdir()
 
 
 @contextlib.contextmanager
 def _locked(path: Path, folder: str | Path) -> Iterator[None]:
-    """Hold a lock file; one that was not there goes again where what is inside fails."""
-    lock, new = FileLock(path), not path.exists()
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ShiftlensError(f"another process is writing to {folder}") from error
-    except OSError as error:
-        raise ShiftlensError(f"cannot write {lock.lock_file}: {error.strerror}") from error
+    """Hold a lock file; where what is inside fails, take away what was not there before.
+
+    Only who holds the lock takes anything away: whoever is refused may be in another's folder.
+    """
+    missing = _missing(Path(folder))
+    lock, new = _acquired(path, folder)
     try:
         yield
     except BaseException:
+        _remove_empty(missing)  # before the lock goes, which may lie beside the folder
         if new:
             with contextlib.suppress(OSError):
                 path.unlink()
+        _remove_empty(missing)  # the lock may have lain inside
         raise
     finally:
         lock.release()
+
+
+def _acquired(path: Path, folder: str | Path) -> tuple[FileLock, bool]:
+    """A lock on the file that is there now, and whether the file is new.
+
+    The last holder may take its file away between our opening and locking it; a lock on such a
+    file would keep nobody out.
+    """
+    lock, missing = FileLock(path), _missing(Path(folder))
+    make_folder(path.parent)
+    try:
+        new = _touch(path)
+        before = path.stat()
+        lock.acquire(timeout=0)
+        if os.path.samestat(before, path.stat()):
+            return lock, new
+        lock.release()
+    except (Timeout, FileNotFoundError):
+        lock.release()
+    except OSError as error:
+        _remove_empty(missing)
+        raise ShiftlensError(f"cannot write {path}: {error.strerror}") from error
+    raise ShiftlensError(f"another process is writing to {folder}")
+
+
+def _touch(path: Path) -> bool:
+    """Make an empty file, and say whether it is new."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -145,10 +186,10 @@ def writing(path: str | Path) -> Iterator[None]:
     Raises:
         ShiftlensError: Another process is writing there, or the folder or its lock cannot be made.
     """
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(left_as_found(Path(path)))
-        folder = make_folder(Path(path)).resolve()
-        stack.enter_context(_locked(folder.with_name(folder.name + ".lock"), path))
+    check_folder(Path(path))
+    folder = Path(path).resolve()
+    with _locked(folder.with_name(folder.name + ".lock"), path):
+        make_folder(folder)
         for leftover in folder.glob(f"*{UNFINISHED}"):
             leftover.unlink(missing_ok=True)
         yield
@@ -169,10 +210,9 @@ def running(path: str | Path) -> Iterator[None]:
     Raises:
         ShiftlensError: As :func:`writing`.
     """
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(left_as_found(Path(path)))
-        folder = make_folder(Path(path)).resolve()
-        stack.enter_context(_locked(folder / RUN_LOCK, path))
+    check_folder(Path(path))
+    folder = Path(path).resolve()
+    with _locked(folder / RUN_LOCK, path):
         for leftover in folder.rglob(f"*{UNFINISHED}"):
             nested = leftover.relative_to(folder).parents
             if not any((folder / inner / RUN_LOCK).exists() for inner in list(nested)[:-1]):

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from shiftlens.asked import check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import check_folder, running, write_atomic
+from shiftlens.identity import prediction_hashes
 from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
 from shiftlens.lens.answers import answer_pivots, answer_summary, answer_tables
@@ -155,11 +155,9 @@ def _inputs(
     records: Sequence[SftRecord],
 ) -> dict[str, Any]:
     """What the numbers depend on: a folder holds a lens of one such."""
-    head = model.hf.get_output_embeddings().weight.detach().cpu().contiguous().reshape(-1)
     group = tokens.group.numpy().tobytes()
     return {
-        "model": model.sha256,
-        "unembedding": hashlib.sha256(head.view(torch.uint8).numpy().data).hexdigest(),
+        **prediction_hashes(model),
         "corpus": corpus.sha256,
         "tokens": hashlib.sha256(group).hexdigest(),
         "shift": "none" if shift is None else shift_facts(shift),

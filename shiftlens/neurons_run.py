@@ -13,6 +13,7 @@ from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.halves import check_seed, split_rows
+from shiftlens.identity import prediction_hashes
 from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
 from shiftlens.models import LanguageModel, load_model
@@ -126,7 +127,7 @@ def _inputs(
 ) -> dict[str, Any]:
     """What the numbers depend on: a folder holds a run of one such."""
     return {
-        "model": model.sha256,
+        **prediction_hashes(model),
         "corpus": finding.sha256,
         "held_out": None if held_out is None else held_out.sha256,
         **{name: getattr(config, name) for name in _MEASURED_BY},

@@ -16,6 +16,7 @@ from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import DemoFolder
 from shiftlens.geometry.language_subspace import LanguageSubspace
+from shiftlens.identity import prediction_hashes
 from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_code
 from shiftlens.models import LanguageModel, load_model
@@ -79,7 +80,7 @@ def _inputs(
 ) -> dict[str, Any]:
     """What the numbers depend on, whatever the strengths: a folder holds a run of one such."""
     return {
-        "model": model.sha256,
+        **prediction_hashes(model),
         "records": records_sha256(records),
         "vectors": texts.sha256 if isinstance(texts, Corpus) else texts.manifest_sha256,
         **{name: getattr(config, name) for name in ("source", "target", "layer", "kind", "ridge")},

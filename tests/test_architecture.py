@@ -58,6 +58,7 @@ LEVELS = [
         "plan",
         "shift",
         "bake",
+        "identity",
         "token_moments",
         "halves",
         "patching",

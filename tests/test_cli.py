@@ -497,3 +497,23 @@ def test_reading_a_folder_that_is_no_run_is_one_line(tmp_path, capfd, command):
     nowhere = [str(tmp_path / "no") if word == "X" else word for word in command]
     assert "does not exist" in refusal(nowhere, capfd)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stdout_too", [True, False])
+def test_only_a_broken_pipe_of_what_is_printed_means_that_nobody_reads(monkeypatch, stdout_too):
+    read, write = os.pipe()
+    if stdout_too:
+        os.close(read)
+
+    def elsewhere():
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    with open(write, "w") as printed:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdout", printed)
+        monkeypatch.setitem(COMMANDS, "metrics", (None, elsewhere))
+        if stdout_too:
+            assert main(["metrics"]) == 141
+        else:
+            with pytest.raises(BrokenPipeError):
+                main(["metrics"])
+            os.close(read)

@@ -1,13 +1,18 @@
 """No command writes into the folder of another one's run, and a refused one leaves nothing."""
 
+import contextlib
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
+from shiftlens import files
 from shiftlens.cli import main
 from shiftlens.config import SweepConfig, TrainConfig, to_yaml
-from shiftlens.files import running
+from shiftlens.errors import ShiftlensError
+from shiftlens.files import running, writing
 from shiftlens.lens_config import LensConfig
 from shiftlens.neurons_config import NeuronsConfig
 from shiftlens.steering_config import SteerConfig
@@ -209,3 +214,54 @@ def test_what_was_written_before_a_failure_stays(tmp_path):
         (tmp_path / "a" / "b" / "states").write_text("whole")
         raise RuntimeError
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["states"]
+
+
+@pytest.mark.parametrize("hold", [running, writing])
+def test_a_start_refused_in_a_folder_just_made_leaves_it_to_the_first(tmp_path, monkeypatch, hold):
+    path = tmp_path / "a" / "b"
+    asked = files.check_folder
+
+    def first_comes_between(folder):
+        asked(folder)
+        monkeypatch.setattr(files, "check_folder", asked)
+        first.enter_context(hold(path))
+
+    with contextlib.ExitStack() as first:
+        monkeypatch.setattr(files, "check_folder", first_comes_between)
+        with pytest.raises(ShiftlensError, match="another process is writing to"), hold(path):
+            raise AssertionError
+        (path / "states").write_text("whole")
+
+
+@pytest.mark.parametrize("hold", [running, writing])
+def test_a_lock_on_a_file_that_was_taken_away_lets_nobody_in(tmp_path, monkeypatch, hold):
+    path, acquire = tmp_path / "a" / "b", FileLock.acquire
+
+    def failed_and_begun_anew(lock, **how):
+        held = acquire(lock, **how)
+        monkeypatch.setattr(FileLock, "acquire", acquire)
+        Path(lock.lock_file).unlink()
+        third.enter_context(hold(path))
+        return held
+
+    with contextlib.ExitStack() as third:
+        monkeypatch.setattr(FileLock, "acquire", failed_and_begun_anew)
+        with pytest.raises(ShiftlensError, match="another process is writing to"), hold(path):
+            raise AssertionError
+        (path / "states").write_text("whole")
+        with pytest.raises(ShiftlensError, match="another process is writing to"), hold(path):
+            raise AssertionError
+
+
+@pytest.mark.parametrize("hold", [running, writing])
+def test_a_failure_takes_away_what_it_made_and_no_lock_of_before(tmp_path, hold):
+    path = tmp_path / "a" / "b"
+    with pytest.raises(RuntimeError), hold(path):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    path.mkdir(parents=True)
+    for lock in (path / "run.lock", path.with_name("b.lock")):
+        lock.touch()
+    with pytest.raises(RuntimeError), hold(path):
+        raise RuntimeError
+    assert sorted(p.name for p in path.parent.rglob("*")) == ["b", "b.lock", "run.lock"]

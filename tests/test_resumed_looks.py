@@ -5,10 +5,14 @@ import json
 import shutil
 
 import pytest
+from tokenizers import normalizers
+from torch import nn
 
 from shiftlens import kept_tables, steering_curve
 from shiftlens.cli import main
 from shiftlens.corpora import load_corpus
+from shiftlens.identity import tokenizer_sha256
+from shiftlens.models import load_model
 from shiftlens.neurons import counts, effects
 from shiftlens.sft import load_records
 
@@ -142,6 +146,53 @@ def test_a_run_that_did_not_finish_goes_on_with_nothing_else(
     line = capsys.readouterr().err.splitlines()[-1]
     assert f"{out} holds a run of {command} that differs in {differs}" in line
     assert contents(out) == before
+
+
+def with_another_head(model):
+    model.hf.get_output_embeddings().weight.data += 0.1
+
+
+def with_another_normalizer(model):
+    model.tokenizer.backend_tokenizer.normalizer = normalizers.Replace("?", "!")
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [(with_another_head, "unembedding"), (with_another_normalizer, "tokenizer")],
+)
+def test_the_parts_of_another_model_on_the_same_base_are_not_taken(
+    done, tmp_path, capsys, change, differs
+):
+    model, out = load_model("demo", device="cpu"), tmp_path / "x"
+    head = model.hf.get_output_embeddings()
+    head.weight = nn.Parameter(head.weight.detach().clone())
+    model.hf.config.tie_word_embeddings = False
+
+    def save():
+        shutil.rmtree(tmp_path / "m", ignore_errors=True)
+        model.hf.save_pretrained(tmp_path / "m")
+        model.tokenizer.save_pretrained(tmp_path / "m")
+
+    save()
+    corpus = ["--corpus", "demo"] if done[0] == "neurons" else []
+    given = [*GIVEN[done[0]], *corpus, "--model", str(tmp_path / "m"), "--out", str(out)]
+    assert main(given) == 0
+    before, sha256 = contents(out), model.sha256
+    change(model)
+    save()
+    assert model.sha256 == sha256
+    assert main(given) == 2
+    assert f"holds a run of {done[0]} that differs in {differs}" in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_a_tokenizer_is_the_same_after_it_was_used():
+    tokenizer = load_model("demo", device="cpu").tokenizer
+    unused = tokenizer_sha256(tokenizer)
+    tokenizer(["one", "two and three"], padding=True, truncation=True, max_length=2)
+    assert tokenizer_sha256(tokenizer) == unused
+    tokenizer.chat_template = "{{ messages[0].content }}"
+    assert tokenizer_sha256(tokenizer) != unused
 
 
 def test_a_steering_killed_while_it_collects_goes_on(tmp_path, monkeypatch):
