@@ -17,7 +17,7 @@ from shiftlens.demo.files import demo_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_list
 
-_KEEP_HINT = "or set keep_intersection to drop such sentences"
+_KEEP_HINT = "or set keep_intersection (--keep-intersection) to drop such sentences"
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,10 @@ def saving(path: str | Path) -> Iterator[None]:
         if not of_disk and not any(sign in words for sign in _SIGNS_OF_A_DISK):
             raise
         reason = getattr(error, "strerror", None) or words
-        raise ShiftlensError(
-            f"cannot write {path}: {reason}; make room, or choose another folder"
-        ) from error
+        advice = "choose another folder"
+        if not isinstance(error, PermissionError):
+            advice = f"make room, or {advice}"
+        raise ShiftlensError(f"cannot write {path}: {reason}; {advice}") from error
 
 
 @contextlib.contextmanager

@@ -268,7 +268,7 @@ class Shift:
             "area": list(self.area),
             "dominant": self.dominant,
             "target": self.target,
-            "languages": list(self.vectors.vectors),
+            "languages": sorted(self.vectors.vectors),
         }
         write_atomic(folder / "shift.json", (json.dumps(facts, indent=1) + "\n").encode())
 

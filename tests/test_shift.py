@@ -648,3 +648,14 @@ def test_an_exact_shift_zeroes_the_mean_term_and_leaves_the_log_term():
     assert mean_distance(after, dominant) < 1e-12
     log_term = affine_invariant(before, dominant)
     assert abs(affine_invariant(after, dominant) - log_term) < 1e-10 * log_term
+
+
+def test_a_shift_that_was_read_is_written_with_the_same_bytes(tmp_path):
+    vectors = {code: torch.randn(4, 8) for code in ("fi", "en", "es")}
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+    Shift(LanguageVectors(vectors, 10, Pooling()), (1, 2)).save(one)
+    Shift.load(one).save(two)
+    for name in ("shift.json", "shift.safetensors"):
+        assert (two / name).read_bytes() == (one / name).read_bytes()

@@ -151,5 +151,6 @@ def _no_intervals(run: RunFolder) -> Iterator[str]:
     if isinstance(run, SweepFolder):
         ask = "--groups 10 asks for 95% intervals"
     else:
-        ask = f"shiftlens sweep --model {run.settings['model']} --groups 10 gives them"
+        model, corpus = run.settings["model"], run.settings["parallel"]
+        ask = f"shiftlens sweep --model {model} --corpus {corpus} --groups 10 --out DIR gives them"
     yield f"There are no intervals: differences between neighbouring layers may be chance; {ask}."
