@@ -63,21 +63,22 @@ def forecast_sweep(
     factor = triangle + 6 * (d if n > d else max(n, d)) * m**2 + 20 * m**3
     pair = 6 * d * m**2 + 2 * k**2 * m + 4 / 3 * k**3
     halves = 2 * texts.languages * (shape.n_layers + 1) * (groups + 1)
-    memory = _memory(n, d, groups) + (_of_vectors(n, d, groups) if vectors else 0)
-    return SweepForecast(memory, halves * (factor + pair))
+    return SweepForecast(_memory(n, d, groups, vectors), halves * (factor + pair))
 
 
-def _memory(n: int, d: int, groups: int) -> int:
-    """Summaries of the dominant language's halves of every cut, and one other language at work."""
+def _memory(n: int, d: int, groups: int, vectors: bool) -> int:
+    """Summaries of the dominant language's halves of every cut, and one other language at work.
+
+    Where a metric takes the sentence vectors, those halves' and the other's too, and their cosines.
+    """
     m, k = min(n, d), min(2 * min(n, d), d)
     kept = 2 * d * m * (groups + (3 if groups else 2))
     states = n * d + 2 * n * d
     complement = 2 * d * d if m < d <= 2 * m else 0
     fitting = 3 * n * d + d * m + n * m
     pairing = 3 * d * m + 3 * k * m + 2 * k * k
-    return NUMBER * (kept + complement + states + max(fitting, pairing))
-
-
-def _of_vectors(n: int, d: int, groups: int) -> int:
-    """Both halves of the dominant language in every cut and of another in one, and cosines."""
-    return NUMBER * (2 * n * d * (groups + 2) + n * n)
+    work = [fitting, pairing]
+    if vectors:
+        kept += 2 * n * d * (groups + 2)
+        work.append(n * n)
+    return NUMBER * (kept + complement + states + max(work))
