@@ -19,7 +19,7 @@ class Sample:
 
     Attributes:
         summary: Mean and shrunk covariance.
-        states: The sentence vectors; None where no metric takes them, or there are none.
+        states: The sentence vectors; None where the half has none.
     """
 
     summary: LanguageSummary
@@ -41,13 +41,11 @@ class Fitting:
         shrinkage: A rule as in :func:`shiftlens.geometry.parse_shrinkage`.
         rank: That of the subspace metrics; None where none is wanted.
         invertible: Whether some metric requires an invertible covariance.
-        states: Whether some metric takes the sentence vectors themselves.
     """
 
     shrinkage: str
     rank: int | None
     invertible: bool
-    states: bool
 
     @classmethod
     def of(
@@ -60,8 +58,7 @@ class Fitting:
         """
         wanted = {metric.requires for metric in metrics}
         common = common_rank(source, dominant, rank) if "rank" in wanted else None
-        states = any(metric.takes == "states" for metric in metrics)
-        return cls(shrinkage, common, "shrinkage" in wanted, states)
+        return cls(shrinkage, common, "shrinkage" in wanted)
 
     def samples(self, halves: Halves) -> Samples:
         """Summarise both halves."""
@@ -70,7 +67,7 @@ class Fitting:
     def _sample(self, half: Half) -> Sample:
         rule = parse_shrinkage(self.shrinkage)
         summary = summary_of_factor(half.factor, rule, self.rank, self.invertible)
-        return Sample(summary, half.states if self.states else None)
+        return Sample(summary, half.states)
 
 
 def estimate(metric: Metric, own: Samples, dominant: Samples, same: bool) -> float:

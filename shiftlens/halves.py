@@ -1,6 +1,6 @@
 """The halves of the sentences that a sweep compares, from sentence vectors or token moments."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from shiftlens.errors import ShiftlensError
-from shiftlens.geometry import AgnosticProjection, fit_projection, rows_without_groups
+from shiftlens.geometry import AgnosticProjection, Metric, fit_projection, rows_without_groups
 from shiftlens.geometry.arrays import FloatArray
 from shiftlens.geometry.factor import CentredFactor, centred_factor
 from shiftlens.states import SentenceStates
@@ -26,7 +26,7 @@ class Half:
     Attributes:
         factor: Its mean and covariance, factored.
         states: Its sentence vectors ``(n, d)``, float32 as they are stored where no projection is;
-            None where only token moments are kept.
+            None where no metric takes them.
     """
 
     factor: CentredFactor
@@ -45,6 +45,11 @@ class Source(Protocol):
 
     def at(self, layer: int) -> Callable[[str], Iterator[Halves]]:
         """From a language to its halves: of all sentences first, then without each group."""
+
+
+def take_vectors(metrics: Iterable[Metric]) -> bool:
+    """Whether some metric takes the sentence vectors themselves."""
+    return any(metric.takes == "states" for metric in metrics)
 
 
 def check_seed(seed: int) -> None:
@@ -98,11 +103,13 @@ class SentenceHalves:
         cuts: From :func:`rows_and_deletions`.
         projection: Language-agnostic projection of both halves, fitted to the sentences held out;
             or none.
+        vectors: Whether the halves keep the sentence vectors, beside mean and covariance.
     """
 
     store: ActivationStore | SentenceStates
     cuts: Sequence[Rows]
     projection: str = "none"
+    vectors: bool = False
 
     @property
     def layers(self) -> Sequence[int]:
@@ -118,10 +125,15 @@ class SentenceHalves:
     ) -> Iterator[Halves]:
         states = self._states(language, layer)
         for rows, projection in zip(self.cuts, projections, strict=True):
-            a, b = (states[part] for part in rows[:2])
-            if projection is not None:
-                a, b = projection.reduce(a, language), projection.reduce(b, language)
-            yield Half(centred_factor(a), a), Half(centred_factor(b), b)
+            first, second = (self._half(states[part], projection, language) for part in rows[:2])
+            yield first, second
+
+    def _half(
+        self, states: np.ndarray, projection: AgnosticProjection | None, language: str
+    ) -> Half:
+        if projection is not None:
+            states = projection.reduce(states, language)
+        return Half(centred_factor(states), states if self.vectors else None)
 
     def _projections(self, layer: int) -> Sequence[AgnosticProjection | None]:
         if self.projection == "none":

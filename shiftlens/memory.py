@@ -58,6 +58,7 @@ def large_tensors_returned() -> Iterator[None]:
         yield
     finally:
         _set_threshold(libc, HIGHEST)
+        return_gaps()
 
 
 def return_gaps() -> None:

@@ -11,7 +11,14 @@ from tqdm import tqdm
 from shiftlens.errors import ShiftlensError
 from shiftlens.estimate import Fitting, Sample, Samples, estimate, named, parse_rank
 from shiftlens.geometry import METRICS, Metric, metrics_named
-from shiftlens.halves import SentenceHalves, Source, TokenHalves, rows_and_deletions, split_rows
+from shiftlens.halves import (
+    SentenceHalves,
+    Source,
+    TokenHalves,
+    rows_and_deletions,
+    split_rows,
+    take_vectors,
+)
 from shiftlens.languages import DOMINANT
 from shiftlens.states import SentenceStates
 from shiftlens.store import ActivationStore
@@ -80,7 +87,7 @@ def language_pairs(
     anchor = dominant if there else min(store.languages)
     options = SweepOptions(chosen.name, shrinkage, rank, seed=seed)
     options.check(store.languages, anchor, store.n_sentences, tokens)
-    source = _source(store, seed)
+    source = _source(store, seed, take_vectors([chosen]))
     wanted = _layers(source, layers)
     fitting = Fitting.of([chosen], str(shrinkage), str(rank), source, anchor)
     # in this order the second of a pair is the dominant language, whatever the store's order
@@ -111,10 +118,13 @@ def _comparing(name: str) -> Metric:
     return metric
 
 
-def _source(store: ActivationStore | SentenceStates | TokenMoments, seed: int) -> Source:
+def _source(
+    store: ActivationStore | SentenceStates | TokenMoments, seed: int, vectors: bool
+) -> Source:
     if isinstance(store, TokenMoments):
         return TokenHalves(store)
-    return SentenceHalves(store, rows_and_deletions(split_rows(store.n_sentences, seed), 0))
+    cuts = rows_and_deletions(split_rows(store.n_sentences, seed), 0)
+    return SentenceHalves(store, cuts, vectors=vectors)
 
 
 def _layers(source: Source, wanted: Sequence[int] | None) -> Sequence[int]:
@@ -163,7 +173,7 @@ def _all_samples(
 
 
 def _seen(half: Sample, metric: Metric) -> Sample:
-    """A half without the large arrays that the metric does not look at."""
+    """A half without the basis of a covariance that the metric does not look at."""
     if metric.takes == "states" or metric.requires == "nothing":
-        half = replace(half, summary=replace(half.summary, basis=np.empty((half.summary.d, 0))))
-    return half if metric.takes == "states" else replace(half, states=None)
+        return replace(half, summary=replace(half.summary, basis=np.empty((half.summary.d, 0))))
+    return half

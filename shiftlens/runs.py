@@ -22,7 +22,7 @@ from shiftlens.files import check_folder, running, write_atomic
 from shiftlens.forecast.table import size
 from shiftlens.forecast.whole import forecast_planned
 from shiftlens.geometry import METRICS, PROJECTIONS
-from shiftlens.halves import split_rows
+from shiftlens.halves import split_rows, take_vectors
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
@@ -236,7 +236,7 @@ def _forecast(
         metrics = _options(config).check(
             corpus.languages, config.dominant, len(corpus), tokens=tokens
         )
-        vectors = any(metric.takes == "states" for metric in metrics)
+        vectors = take_vectors(metrics)
         work = forecast_planned(model, plan, tokens, groups=config.groups, vectors=vectors)
         lines.append(
             f"takes    {work.collection.flops:.1e} FLOPs in the model and "

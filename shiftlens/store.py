@@ -220,20 +220,24 @@ class ActivationStore(ShardStore):
             ShiftlensError: The language or layer is not stored, or a shard is missing or damaged.
         """
         self._check_stored(language, layer)
-        names = [s["file"] for s in self.manifest["shards"] if s["language"] == language]
-        parts = [self._read(name, ("rows", layer_key(layer))) for name in names]
-        order = np.concatenate([rows.reshape(-1) for rows, _ in parts]) if parts else np.empty(0)
-        width = self.manifest["model"]["d_model"]
-        whole = np.array_equal(np.sort(order), np.arange(min(self.n_sentences, len(order) + 1)))
-        if not whole or any(values.shape != (rows.size, width) for rows, values in parts):
-            raise ShiftlensError(
-                f"the shards of {language!r} in {self.path} do not hold each of its "
-                f"{self.n_sentences} sentences once; delete the store and collect anew"
-            )
-        states = np.empty((self.n_sentences, width), np.float32)
-        for rows, values in parts:
-            states[rows.reshape(-1)] = values
+        states = np.empty((self.n_sentences, self.manifest["model"]["d_model"]), np.float32)
+        missing = np.ones(self.n_sentences, bool)
+        for shard in self.manifest["shards"]:
+            if shard["language"] == language:
+                rows, values = self._read(shard["file"], ("rows", layer_key(layer)))
+                rows = rows.reshape(-1)
+                if values.shape != (rows.size, states.shape[1]) or not _all_new(rows, missing):
+                    raise self._not_once(language)
+                states[rows], missing[rows] = values, False
+        if missing.any():
+            raise self._not_once(language)
         return states
+
+    def _not_once(self, language: str) -> ShiftlensError:
+        return ShiftlensError(
+            f"the shards of {language!r} in {self.path} do not hold each of its "
+            f"{self.n_sentences} sentences once; delete the store and collect anew"
+        )
 
     def verify(self) -> list[str]:
         """Read every shard whole.
@@ -250,6 +254,12 @@ class ActivationStore(ShardStore):
             except ShiftlensError as error:
                 problems.append(str(error))
         return problems
+
+
+def _all_new(rows: np.ndarray, missing: np.ndarray) -> bool:
+    """Whether each of these rows is missing, and is there once."""
+    known = ((rows >= 0) & (rows < len(missing))).all()
+    return bool(known and missing[rows].all() and len(np.unique(rows)) == len(rows))
 
 
 _FORM = {

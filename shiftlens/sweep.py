@@ -19,6 +19,7 @@ from shiftlens.halves import (
     TokenHalves,
     rows_and_deletions,
     split_rows,
+    take_vectors,
 )
 from shiftlens.languages import DOMINANT
 from shiftlens.states import SentenceStates
@@ -185,7 +186,7 @@ def sweep_layers(
     options = SweepOptions(metrics, shrinkage, rank, groups, projection, held_out, share, seed)
     tokens = isinstance(store, TokenMoments)
     chosen = options.check(store.languages, dominant, store.n_sentences, tokens)
-    source = _source(store, options)
+    source = _source(store, options, take_vectors(chosen))
     fitting = Fitting.of(chosen, str(shrinkage), str(rank), source, dominant)
     languages = [dominant, *(code for code in store.languages if code != dominant)]
     rows: list[dict[str, object]] = []
@@ -203,13 +204,14 @@ def sweep_layers(
 
 
 def _source(
-    store: ActivationStore | SentenceStates | TokenMoments, options: SweepOptions
+    store: ActivationStore | SentenceStates | TokenMoments, options: SweepOptions, vectors: bool
 ) -> Source:
     if isinstance(store, TokenMoments):
         return TokenHalves(store)
     held_out = options.held_out or options.projection != "none"
     rows = split_rows(store.n_sentences, options.seed, held_out)
-    return SentenceHalves(store, rows_and_deletions(rows, options.groups), options.projection)
+    cuts = rows_and_deletions(rows, options.groups)
+    return SentenceHalves(store, cuts, options.projection, vectors)
 
 
 def _layer_rows(

@@ -299,12 +299,13 @@ def test_a_sweep_says_what_it_takes_by_the_same_numbers(tmp_path, capsys):
     assert json.loads((tmp_path / "run" / "area.json").read_text())["dominant"] == "en"
 
 
+@pytest.mark.parametrize("metrics", ["affine_invariant", "mexa,affine_invariant"])
 @pytest.mark.parametrize("groups", [0, 4])
-def test_a_sweep_of_the_vectors_takes_what_was_forecast(tmp_path, groups):
+def test_a_sweep_takes_the_memory_that_was_forecast(tmp_path, groups, metrics):
     hf = tiny.tiny_model("llama", hidden_size=96, num_hidden_layers=1)
     model, n = load_model(hf, tiny.tiny_tokenizer()), 1200
     store = collect_states(model, log_normal_corpus(n), tmp_path, progress=False)
-    options = {"metrics": "mexa,affine_invariant", "groups": groups, "progress": False}
+    options = {"metrics": metrics, "groups": groups, "progress": False}
     sweep_layers(store, **options)
     tracemalloc.start()
     sweep_layers(store, **options)
@@ -312,5 +313,6 @@ def test_a_sweep_of_the_vectors_takes_what_was_forecast(tmp_path, groups):
     tracemalloc.stop()
     with weightless(hf.config) as fake:
         shape = ModelShape.of(fake)
-    said = forecast_sweep(shape, Texts(3, n, 20.0), groups=groups, vectors=True).memory
+    vectors = "mexa" in metrics
+    said = forecast_sweep(shape, Texts(3, n, 20.0), groups=groups, vectors=vectors).memory
     assert said == pytest.approx(taken, rel=0.25)

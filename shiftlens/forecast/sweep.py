@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from shiftlens.forecast.shape import ModelShape, Texts
+from shiftlens.geometry.factor import FEWEST_ROWS
+from shiftlens.geometry.retrieval import BLOCK
 
 NUMBER = 8
 """Bytes of a float64."""
@@ -14,7 +16,7 @@ class SweepForecast:
 
     Attributes:
         memory: Bytes at most alive; of one language at one layer the vectors are in memory, in
-            float32 and, half by half, in float64. A metric that takes the vectors themselves keeps
+            float32, and some rows in float64. A metric that takes the vectors themselves keeps
             those of the dominant language too.
         flops: Of the decompositions, by their leading terms.
     """
@@ -67,18 +69,21 @@ def forecast_sweep(
 
 
 def _memory(n: int, d: int, groups: int, vectors: bool) -> int:
-    """Summaries of the dominant language's halves of every cut, and one other language at work.
+    """The larger of factoring a language's second half and of comparing it with the dominant one.
 
-    Where a metric takes the sentence vectors, those halves' and the other's too, and their cosines.
+    There are the vectors of one language, the summaries of the dominant language's halves of every
+    cut, and those of the other's; where a metric takes the vectors themselves, those of the halves
+    too, in float64 while they are compared, and their cosines.
     """
     m, k = min(n, d), min(2 * min(n, d), d)
-    kept = 2 * d * m * (groups + (3 if groups else 2))
-    states = n * d + 2 * n * d
+    rows = min(n, max(4 * d, FEWEST_ROWS))
+    cuts = groups + 1
+    there = n * d + 2 * d * m * cuts
+    halves = n * d * (cuts + 1) if vectors else 0
     complement = 2 * d * d if m < d <= 2 * m else 0
-    fitting = 3 * n * d + d * m + n * m
-    pairing = 3 * d * m + 3 * k * m + 2 * k * k
-    work = [fitting, pairing]
+    factoring = n * d // 2 + d * m + 3 * rows * d + d * m + rows * m
+    pairing = 2 * d * m + 2 * d * m + 2 * k * m + 2 * k * k + complement
+    work = [factoring, pairing]
     if vectors:
-        kept += 2 * n * d * (groups + 2)
-        work.append(n * n)
-    return NUMBER * (kept + complement + states + max(work))
+        work.append(4 * n * d + min(n * n, 2 * BLOCK))
+    return NUMBER * (there + halves + max(work))

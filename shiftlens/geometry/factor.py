@@ -8,7 +8,7 @@ import numpy as np
 
 from shiftlens.geometry.arrays import FloatArray, as_floats, check_enough
 
-FEWEST_ROWS = 1000
+FEWEST_ROWS = 256
 """Of a block of states; more where they are wide."""
 
 

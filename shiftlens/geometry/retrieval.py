@@ -10,7 +10,8 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.geometry.arrays import FloatArray, check_same_width
 from shiftlens.geometry.similarity import as_pairs, unit_rows
 
-_BLOCK = 2**24  # cosines held at once: 128 MiB
+BLOCK = 2**24
+"""Cosines held at once: 128 MiB."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,8 @@ def _unit_pairs(x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
 
 
 def _blocks(x: FloatArray, y: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield rows and their cosines with all of y, at most about `_BLOCK` of them at once."""
-    step = max(1, _BLOCK // len(y))
+    """Yield rows and their cosines with all of y, at most about `BLOCK` of them at once."""
+    step = max(1, BLOCK // len(y))
     for start in range(0, len(x), step):
         rows = slice(start, min(start + step, len(x)))
         yield rows, x[rows] @ y.T

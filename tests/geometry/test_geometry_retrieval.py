@@ -81,7 +81,7 @@ def test_csls_retrieval_is_that_of_naive_loops(seed, n, data):
 def test_blocks_change_nothing(monkeypatch, measure, block):
     x, y = translations(np.random.default_rng(1), n=40)
     expected = measure(x, y)
-    monkeypatch.setattr(retrieval, "_BLOCK", block)
+    monkeypatch.setattr(retrieval, "BLOCK", block)
     assert measure(x, y) == expected
 
 
