@@ -1,6 +1,7 @@
 """What analyses share, and that the stored results are of sentences no training saw."""
 
 import json
+import subprocess
 import sys
 from itertools import permutations
 from pathlib import Path
@@ -182,3 +183,13 @@ def test_the_arms_are_paired_over_seeds():
         ("shifcon", "off"): [0, 1, 2],
         ("shifcon", "on"): [0, 1, 2],
     }
+
+
+def test_the_coverage_of_intervals_is_counted_of_few_trials(tmp_path):
+    sizes = {"trials": 2, "bootstrapped": 1, "resamples": 2, "draws": 2}
+    options = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
+    command = [sys.executable, ROOT / "analyses/coverage.py", "--figure", "c", "--folder", tmp_path]
+    done = subprocess.run([*command, *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "effective_rank" in done.stdout
+    assert (tmp_path / "c.png").stat().st_size > 10_000
