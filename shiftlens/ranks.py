@@ -210,6 +210,8 @@ def from_first(make: Callable[[], T]) -> T:
 def held_by_first(context: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
     """Hold a context, such as a lock, in the first process for all of them.
 
+    After an error that all have, it is held until the last process has ended what it was at.
+
     Raises:
         SharedError: It cannot be entered.
     """
@@ -217,7 +219,11 @@ def held_by_first(context: contextlib.AbstractContextManager[Any]) -> Iterator[N
         with together():
             if is_first():
                 stack.enter_context(context)
-        yield
+        try:
+            yield
+        except SharedError:
+            exchange(None)
+            raise
 
 
 def summed(tensor: Any) -> Any:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -64,13 +65,30 @@ def fail(out):
         return [type(error).__name__, str(error)]
 
 
+def leave():
+    """When this process had ended what it was at as an error came, and when it had gone on."""
+    ended = 0.0
+    try:
+        with ranks.held_by_first(contextlib.nullcontext()):
+            try:
+                with ranks.together():
+                    if ranks.is_first():
+                        raise ShiftlensError("that ends it")
+            finally:
+                time.sleep(0.3 * ranks.number())
+                ended = time.monotonic()
+    except ShiftlensError:
+        return [ended, time.monotonic()]
+
+
 def tasks(out):
     """All of them; the first process writes what there is to compare."""
     collect(out)
     trained = {arm: train(out, arm) for arm in ARMS}
     said = ranks.exchange(fail(out))
+    left = ranks.exchange(leave())
     if ranks.is_first():
-        facts = {"trained": trained, "said": said}
+        facts = {"trained": trained, "said": said, "left": left}
         (out / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
