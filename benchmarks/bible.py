@@ -43,7 +43,7 @@ from shiftlens.arms import ARMS
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import make_folder, write_atomic
-from shiftlens.models import find_device
+from shiftlens.loading import find_device
 from shiftlens.runs import run_sweep
 from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
 

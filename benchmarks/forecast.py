@@ -55,7 +55,8 @@ from shiftlens.forecast import (
     forecast_sweep,
     forecast_training,
 )
-from shiftlens.models import LanguageModel, load_model, read_config
+from shiftlens.loading import load_model, read_config
+from shiftlens.models import LanguageModel
 from shiftlens.runs import run_sweep
 from shiftlens.sft import SftRecord
 from shiftlens.store import ActivationStore

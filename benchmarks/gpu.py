@@ -51,7 +51,8 @@ from shiftlens.contrastive import PairBatch, contrastive_loss
 from shiftlens.corpora import Corpus
 from shiftlens.forecast import ModelShape, forecast_planned
 from shiftlens.forecast.rates import product_rate, seconds
-from shiftlens.models import LanguageModel, find_device, load_model
+from shiftlens.loading import find_device, load_model
+from shiftlens.models import LanguageModel
 from shiftlens.plan import CollectionPlan
 from shiftlens.shift import LanguageVectors, Shift
 from shiftlens.tokens import token_batches

@@ -48,7 +48,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from shiftlens.contrastive import PairBatch, contrastive_loss, recentred_infonce
 from shiftlens.corpora import Corpus
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.pooling import masked_mean
 from shiftlens.shift import LanguageVectors, Shift
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import LanguageModel, residual_hooks
+from shiftlens.models import LanguageModel
 from shiftlens.pooling import masked_mean
+from shiftlens.residual import residual_hooks
 from shiftlens.shift import RowShift
 from shiftlens.tokens import TokenizedLanguage, pooled_mask
 

@@ -26,7 +26,7 @@ from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import exact_match
 from shiftlens.files import make_folder, write_atomic
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.sft import load_records, records_sha256
 from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
@@ -36,7 +36,9 @@ PROGRAM = (
     "arms",
     "contrastive",
     "evaluate",
+    "loading",
     "models",
+    "residual",
     "sft",
     "shift",
     "tokens",

@@ -22,7 +22,8 @@ from shiftlens.lens.languages import LanguageLens, language_tables
 from shiftlens.lens.memory import LensMemory, lens_memory
 from shiftlens.lens.token_languages import TokenLanguages, check_counting
 from shiftlens.lens_config import LensConfig
-from shiftlens.models import LanguageModel, read_config
+from shiftlens.loading import read_config
+from shiftlens.models import LanguageModel
 from shiftlens.plan import shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
 from shiftlens.plots.save import save_figure

@@ -16,7 +16,8 @@ from shiftlens.halves import check_seed, split_rows
 from shiftlens.identity import prediction_hashes
 from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.neurons.effects import NeuronEffects, check_scaling, measure_effects
 from shiftlens.neurons.found import NeuronsFound, check_rates, find_neurons
 from shiftlens.neurons_config import NeuronsConfig

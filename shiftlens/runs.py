@@ -24,7 +24,8 @@ from shiftlens.forecast.whole import forecast_planned
 from shiftlens.geometry import METRICS, PROJECTIONS
 from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
 from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep, sweep_layers

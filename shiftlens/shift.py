@@ -22,8 +22,9 @@ from shiftlens.files import write_atomic
 from shiftlens.forms import is_code, misfit
 from shiftlens.generation import guarded_generate
 from shiftlens.languages import DOMINANT
-from shiftlens.models import LanguageModel, hook_names, residual_hooks
+from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling, masked_mean
+from shiftlens.residual import hook_names, residual_hooks
 from shiftlens.store import DAMAGE, ActivationStore, array_sha256
 from shiftlens.tokens import pooled_mask, token_batches, tokenize
 

@@ -19,7 +19,8 @@ from shiftlens.geometry.language_subspace import LanguageSubspace
 from shiftlens.identity import prediction_hashes
 from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_code
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.plots.save import save_figure
 from shiftlens.plots.steering import steering_figure
 from shiftlens.runs import parquet

@@ -21,7 +21,8 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
 from shiftlens.files import check_folder, left_as_found, make_folder, running, saving, write_atomic
 from shiftlens.languages import language_code
-from shiftlens.models import LanguageModel, load_model, quietly
+from shiftlens.loading import load_model, quietly
+from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
 from shiftlens.progress import loss_summary
 from shiftlens.runs import area_facts, parquet, summary

@@ -29,8 +29,9 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.files import file_hashes, saving, write_atomic
 from shiftlens.forms import misfit
 from shiftlens.languages import DOMINANT
+from shiftlens.loading import quietly
 from shiftlens.loss_sums import LossSums
-from shiftlens.models import LanguageModel, quietly
+from shiftlens.models import LanguageModel
 from shiftlens.parallel import gathered, own_part, shared_loss, weighted_loss, within_forward
 from shiftlens.pooling import Pooling
 from shiftlens.progress import LossBar

@@ -10,7 +10,8 @@ import pytest
 import tiny
 
 from shiftlens.config import SweepConfig
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.runs import run_sweep
 
 

@@ -11,6 +11,7 @@ import shiftlens
 PACKAGE = Path(shiftlens.__file__).parent
 LEVELS = [
     {
+        "architectures",
         "arms",
         "errors",
         "background",
@@ -39,6 +40,9 @@ LEVELS = [
     {
         "asked",
         "benchmarks",
+        "bridge",
+        "loading",
+        "residual",
         "corpora",
         "corpus_files",
         "sentence_labels",

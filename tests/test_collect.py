@@ -10,10 +10,11 @@ import tiny
 import torch
 from torch import nn
 
+from shiftlens.bridge import bridged
 from shiftlens.collect import collect_states, plan_collection, token_batches
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import bridged, load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling, masked_mean
 from shiftlens.store import ActivationStore
 

@@ -18,7 +18,7 @@ from shiftlens.contrastive import (
 )
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.shift import LanguageVectors, Shift
 from shiftlens.tokens import tokenize

@@ -21,7 +21,7 @@ from shiftlens.evaluate import (
     perplexity,
     retrieval,
 )
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.sft import SftRecord, encode_record
 from shiftlens.shift import LanguageVectors, Shift

@@ -30,7 +30,7 @@ from shiftlens.forecast import (
     forecast_training,
 )
 from shiftlens.forecast.collection import forward_bytes
-from shiftlens.models import load_model, read_config
+from shiftlens.loading import load_model, read_config
 from shiftlens.pooling import masked_mean
 from shiftlens.sweep import sweep_layers
 from shiftlens.tokens import token_batches

@@ -20,7 +20,7 @@ from shiftlens.contrastive import PairBatch, contrastive_loss
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.lens.text import text_lens
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.neurons.counts import activation_probabilities
 from shiftlens.patching import patch
 from shiftlens.sft import SftRecord

@@ -10,9 +10,12 @@ import torch
 from transformers import AutoConfig, T5Config
 
 from shiftlens import check
+from shiftlens.architectures import BRIDGE_NAMES
+from shiftlens.bridge import bridged
 from shiftlens.check import check_model
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import BRIDGE_NAMES, bridged, hook_names, load_model, residual_hooks
+from shiftlens.loading import load_model
+from shiftlens.residual import hook_names, residual_hooks
 
 TEXTS = ("abc", "hello world", "a longer text, with more letters", "x")
 

@@ -13,7 +13,7 @@ from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.sft import SftRecord
 from shiftlens.shift import LanguageVectors, Shift
 from shiftlens.trainer import Objective, ShifConTrainer, training_arguments

@@ -12,7 +12,7 @@ from shiftlens import kept_tables, steering_curve
 from shiftlens.cli import main
 from shiftlens.corpora import load_corpus
 from shiftlens.identity import tokenizer_sha256
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.neurons import counts, effects
 from shiftlens.sft import load_records
 

@@ -20,7 +20,7 @@ from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError, without_secrets
 from shiftlens.files import file_hashes
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.shift import Shift
 from shiftlens.store import ActivationStore
 from shiftlens.trainer import SAMPLER_FILE, last_checkpoint

@@ -9,11 +9,12 @@ import tiny
 import torch
 from torch import nn
 
+from shiftlens.bridge import bridged
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import affine_invariant, mean_distance, summarise
-from shiftlens.models import bridged, load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.shift import LanguageVectors, Shift
 

@@ -7,11 +7,13 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import nn
 
+from shiftlens.bridge import bridged
 from shiftlens.cli import main
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry.language_subspace import LanguageSubspace
-from shiftlens.models import bridged, hook_names, load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
+from shiftlens.residual import hook_names
 from shiftlens.sft import SftRecord
 from shiftlens.shift import LanguageVectors, Shift
 from shiftlens.steering import Steering

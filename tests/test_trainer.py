@@ -22,7 +22,7 @@ from shiftlens.config import TrainConfig
 from shiftlens.contrastive import PairSampler
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.sft import SftRecord
 from shiftlens.shift import LanguageVectors

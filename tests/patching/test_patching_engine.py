@@ -19,7 +19,7 @@ from plain_patching import (
     one_patch,
 )
 
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.patching import COMPONENTS, Site, align_texts, patch
 from shiftlens.patching.engine import Patch, Patcher
 from shiftlens.patching.growing import GROWING

@@ -6,7 +6,7 @@ import tiny
 import torch
 from plain_patching import ANSWERS, CLEAN, CORRUPT, SHORTER, SITES, assert_plain, basis
 
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.patching import COMPONENTS, patch
 
 
