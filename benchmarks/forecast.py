@@ -62,7 +62,9 @@ from shiftlens.sft import SftRecord
 from shiftlens.store import ActivationStore
 from shiftlens.sweep import sweep_layers
 from shiftlens.tokens import token_batches
-from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.objective import objective_of
+from shiftlens.training.trainer import ShifConTrainer
 from shiftlens.weightless import weightless
 
 LANGUAGES = ("en", "de", "fi")

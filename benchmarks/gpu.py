@@ -47,7 +47,6 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 
 from shiftlens.adapters import add_adapters
 from shiftlens.collect import collect_states, plan_collection
-from shiftlens.contrastive import PairBatch, contrastive_loss
 from shiftlens.corpora import Corpus
 from shiftlens.forecast import ModelShape, forecast_planned
 from shiftlens.forecast.rates import product_rate, seconds
@@ -56,6 +55,7 @@ from shiftlens.models import LanguageModel
 from shiftlens.plan import CollectionPlan
 from shiftlens.shift import LanguageVectors, Shift
 from shiftlens.tokens import token_batches
+from shiftlens.training.contrastive import PairBatch, contrastive_loss
 
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {

@@ -20,7 +20,7 @@ _HOME = {
     "Pooling": "pooling",
     "Report": "reports.demo",
     "SentenceStates": "states",
-    "ShifConTrainer": "trainer",
+    "ShifConTrainer": "training.trainer",
     "Shift": "shift",
     "ShiftlensError": "errors",
     "Steering": "steering",

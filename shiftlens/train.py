@@ -24,19 +24,17 @@ from shiftlens.languages import language_code
 from shiftlens.loading import load_model, quietly
 from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
-from shiftlens.progress import loss_summary
 from shiftlens.runs import area_facts, parquet, summary
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift, check_area
 from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep
 from shiftlens.train_checks import INPUTS, check_same
-from shiftlens.trainer import (
-    ShifConTrainer,
-    last_checkpoint,
-    objective_of,
-    training_arguments,
-)
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.checkpoints import last_checkpoint
+from shiftlens.training.objective import objective_of
+from shiftlens.training.progress import loss_summary
+from shiftlens.training.trainer import ShifConTrainer
 from shiftlens.whose import check_run_folder
 
 MODEL = "model"

@@ -13,7 +13,9 @@ from shiftlens import ActivationStore, ShiftlensError, TrainConfig, load_model
 from shiftlens.adapters import add_adapters, merge_adapters
 from shiftlens.bake import bake
 from shiftlens.train import load_trained, run_train
-from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.objective import objective_of
+from shiftlens.training.trainer import ShifConTrainer
 
 IDS = torch.tensor([[0, 7, 9, 12, 30]])
 

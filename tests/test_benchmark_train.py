@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from shiftlens.contrastive import contrastive_loss
 from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.training.contrastive import contrastive_loss
 
 TINY = {
     "layers": 4,

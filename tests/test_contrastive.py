@@ -6,7 +6,13 @@ import tiny
 import torch
 from scipy.special import log_softmax
 
-from shiftlens.contrastive import (
+from shiftlens.corpora import Corpus
+from shiftlens.errors import ShiftlensError
+from shiftlens.loading import load_model
+from shiftlens.pooling import Pooling
+from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.tokens import tokenize
+from shiftlens.training.contrastive import (
     FORMS,
     PairBatch,
     PairSampler,
@@ -16,12 +22,6 @@ from shiftlens.contrastive import (
     infonce,
     recentred_infonce,
 )
-from shiftlens.corpora import Corpus
-from shiftlens.errors import ShiftlensError
-from shiftlens.loading import load_model
-from shiftlens.pooling import Pooling
-from shiftlens.shift import LanguageVectors, Shift
-from shiftlens.tokens import tokenize
 
 TEXTS = {
     "en": [f"the {n} cats of {'abcdefghijkl'[n]}" + " sat" * (n % 3) for n in range(12)],

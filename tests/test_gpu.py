@@ -16,7 +16,6 @@ from transformers import AutoModelForCausalLM
 from shiftlens.answers import completion_log_probs
 from shiftlens.cli import main
 from shiftlens.collect import collect_states
-from shiftlens.contrastive import PairBatch, contrastive_loss
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.lens.text import text_lens
@@ -27,6 +26,7 @@ from shiftlens.sft import SftRecord
 from shiftlens.shift import LanguageVectors, Shift
 from shiftlens.text_loss import text_losses
 from shiftlens.token_moments import collect_token_moments
+from shiftlens.training.contrastive import PairBatch, contrastive_loss
 
 pytestmark = [
     pytest.mark.gpu,

@@ -16,7 +16,9 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.loading import load_model
 from shiftlens.sft import SftRecord
 from shiftlens.shift import LanguageVectors, Shift
-from shiftlens.trainer import Objective, ShifConTrainer, training_arguments
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.objective import Objective
+from shiftlens.training.trainer import ShifConTrainer
 
 CORPUS = Corpus.from_texts(
     {

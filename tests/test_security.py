@@ -23,7 +23,7 @@ from shiftlens.files import file_hashes
 from shiftlens.loading import load_model
 from shiftlens.shift import Shift
 from shiftlens.store import ActivationStore
-from shiftlens.trainer import SAMPLER_FILE, last_checkpoint
+from shiftlens.training.checkpoints import SAMPLER_FILE, last_checkpoint
 
 TOKEN = "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567"
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}

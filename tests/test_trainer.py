@@ -17,9 +17,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from shiftlens.arms import ARMS
-from shiftlens.batches import TRANSLATION_MARK
 from shiftlens.config import TrainConfig
-from shiftlens.contrastive import PairSampler
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.loading import load_model
@@ -29,13 +27,12 @@ from shiftlens.shift import LanguageVectors
 from shiftlens.store import ActivationStore
 from shiftlens.tokens import tokenize
 from shiftlens.train import load_trained, run_train, save_model
-from shiftlens.trainer import (
-    Objective,
-    ShifConTrainer,
-    last_checkpoint,
-    objective_of,
-    training_arguments,
-)
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.batches import TRANSLATION_MARK
+from shiftlens.training.checkpoints import last_checkpoint
+from shiftlens.training.contrastive import PairSampler
+from shiftlens.training.objective import Objective, objective_of
+from shiftlens.training.trainer import ShifConTrainer
 
 LETTERS = "abcdefghijkl"
 TEXTS = {

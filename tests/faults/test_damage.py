@@ -18,7 +18,7 @@ from shiftlens.model_tests import run_tests
 from shiftlens.shift import Shift
 from shiftlens.store import SHARD, ActivationStore
 from shiftlens.token_moments import collect_token_moments
-from shiftlens.trainer import last_checkpoint
+from shiftlens.training.checkpoints import last_checkpoint
 
 TEXTS = {"en": [f"a cat {n}" for n in range(8)], "es": [f"un gato {n}" for n in range(8)]}
 

@@ -11,7 +11,7 @@ from torch.utils.data import get_worker_info
 from shiftlens import experiment, train
 from shiftlens.errors import ShiftlensError
 from shiftlens.experiment import run_grid
-from shiftlens.trainer import training_arguments
+from shiftlens.training.arguments import training_arguments
 
 
 def test_a_lost_loader_of_data_is_one_line_and_the_training_goes_on(
@@ -25,7 +25,7 @@ def test_a_lost_loader_of_data_is_one_line_and_the_training_goes_on(
     monkeypatch.setattr(train, "training_arguments", with_worker)
     config = config_of(files, tmp_path / "run", steps=4, save_every=1)
     quiet(config_of(files, tmp_path / "whole", steps=4, save_every=1))
-    from shiftlens import trainer
+    from shiftlens.training import trainer
 
     collator = trainer.collator
 
