@@ -60,7 +60,11 @@ def _is_sound(checkpoint: Path) -> bool:
 
 @contextlib.contextmanager
 def restoring(checkpoint: str | Path | None) -> Iterator[None]:
-    """Say in one line that a checkpoint cannot be read, or holds code, which is not run."""
+    """Say in one line that a checkpoint cannot be read, or holds code, which is not run.
+
+    Raises:
+        ShiftlensError: Reading it raised anything.
+    """
     try:
         yield
     except Exception as error:  # a damaged file can make torch raise anything
