@@ -13,7 +13,7 @@ _HOME = {
     "Corpus": "corpora",
     "LanguageModel": "models",
     "LanguageSubspace": "geometry.language_subspace",
-    "LanguageVectors": "shift",
+    "LanguageVectors": "language_vectors",
     "LayerArea": "area",
     "LayerSweep": "sweep",
     "PatchResult": "patching",

@@ -37,6 +37,7 @@ PROGRAM = (
     "answers",
     "arms",
     "evaluate",
+    "language_vectors",
     "loading",
     "models",
     "residual",

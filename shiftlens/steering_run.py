@@ -18,6 +18,7 @@ from shiftlens.folders.runs import DemoFolder
 from shiftlens.geometry.language_subspace import LanguageSubspace
 from shiftlens.identity import prediction_hashes
 from shiftlens.kept_tables import KeptTables
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.languages import language_code
 from shiftlens.loading import load_model
 from shiftlens.models import LanguageModel
@@ -25,7 +26,6 @@ from shiftlens.plots.save import save_figure
 from shiftlens.plots.steering import steering_figure
 from shiftlens.runs import parquet
 from shiftlens.sft import SftRecord, load_records, records_sha256
-from shiftlens.shift import LanguageVectors
 from shiftlens.steering import Steering, check_layer, check_ridge
 from shiftlens.steering_config import SteerConfig
 from shiftlens.steering_curve import check_items, steering_curve

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tiny
 import torch
-from test_trainer import AREA, CORPUS, RECORDS, At, Killed, kill, same, weights
+from trainers import AREA, CORPUS, RECORDS, At, Killed, kill, same, weights
 
 from shiftlens import ActivationStore, ShiftlensError, TrainConfig, load_model
 from shiftlens.adapters import add_adapters, merge_adapters
@@ -20,12 +20,7 @@ from shiftlens.training.trainer import ShifConTrainer
 IDS = torch.tensor([[0, 7, 9, 12, 30]])
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def a_model(name="llama", **options):

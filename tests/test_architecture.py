@@ -60,6 +60,7 @@ LEVELS = [
         "collect",
         "check",
         "plan",
+        "language_vectors",
         "shift",
         "bake",
         "identity",

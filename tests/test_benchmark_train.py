@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.shift import Shift
 from shiftlens.training.contrastive import contrastive_loss
 
 TINY = {

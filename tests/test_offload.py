@@ -13,9 +13,10 @@ from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.loading import load_model
 from shiftlens.sft import SftRecord
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 from shiftlens.training.arguments import training_arguments
 from shiftlens.training.objective import Objective
 from shiftlens.training.trainer import ShifConTrainer

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from shiftlens.models import LanguageModel
 from shiftlens.sft import IGNORED, SftRecord, encode_prompts, encode_record, eos_token
-from shiftlens.training.contrastive import PairBatch
 from shiftlens.training.parallel import own_part
+from shiftlens.training.sampling import PairBatch
 
 TRANSLATION_MARK = "Translation: "
 

@@ -11,9 +11,10 @@ from transformers import TrainingArguments
 from shiftlens.models import LanguageModel
 from shiftlens.shift import Shift
 from shiftlens.training.batches import translations
-from shiftlens.training.contrastive import PairBatch, contrastive_loss
+from shiftlens.training.contrastive import contrastive_loss
 from shiftlens.training.objective import Objective
 from shiftlens.training.parallel import gathered, own_part, shared_loss, weighted_loss
+from shiftlens.training.sampling import PairBatch
 
 
 @dataclass(frozen=True)

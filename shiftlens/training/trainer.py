@@ -11,17 +11,18 @@ from transformers import TrainerCallback, TrainingArguments
 
 from shiftlens import ranks
 from shiftlens.corpora import Corpus
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
 from shiftlens.sft import SftRecord, with_template
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 from shiftlens.tokens import tokenize
 from shiftlens.training.batches import collator, example
 from shiftlens.training.broken import check_loss
-from shiftlens.training.contrastive import PairSampler
 from shiftlens.training.objective import Objective, third_language
 from shiftlens.training.parallel import within_forward
 from shiftlens.training.resumable import ResumableTrainer
+from shiftlens.training.sampling import PairSampler
 from shiftlens.training.step import ShifConStep
 from shiftlens.training.trainable import check_launch, check_trainable
 
