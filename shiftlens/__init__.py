@@ -15,7 +15,7 @@ _HOME = {
     "LanguageSubspace": "geometry.language_subspace",
     "LanguageVectors": "language_vectors",
     "LayerArea": "area",
-    "LayerSweep": "sweep",
+    "LayerSweep": "layer_sweep",
     "PatchResult": "patching",
     "Pooling": "pooling",
     "Report": "reports.demo",

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from shiftlens.errors import ShiftlensError
-from shiftlens.files import write_atomic
 from shiftlens.forms import misfit
 from shiftlens.generation import guarded_generate
 from shiftlens.language_vectors import LanguageVectors
 from shiftlens.languages import DOMINANT
 from shiftlens.models import LanguageModel
 from shiftlens.residual import hook_names, residual_hooks
+from shiftlens.written import write_json
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Shift:
             "target": self.target,
             "languages": sorted(self.vectors.vectors),
         }
-        write_atomic(folder / "shift.json", (json.dumps(facts, indent=1) + "\n").encode())
+        write_json(folder / "shift.json", facts)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Shift":

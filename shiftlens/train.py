@@ -1,6 +1,5 @@
 """A training from end to end: area, ShifCon, the same sweep and test before and after."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +20,14 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
 from shiftlens.files import check_folder, left_as_found, make_folder, running, saving, write_atomic
 from shiftlens.languages import language_code
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.loading import load_model, quietly
 from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
-from shiftlens.runs import area_facts, parquet, summary
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift, check_area
 from shiftlens.store import STORE, ActivationStore
-from shiftlens.sweep import LayerSweep
+from shiftlens.sweep_results import area_facts, summary
 from shiftlens.train_checks import INPUTS, check_same
 from shiftlens.training.arguments import training_arguments
 from shiftlens.training.checkpoints import last_checkpoint
@@ -36,6 +35,7 @@ from shiftlens.training.objective import objective_of
 from shiftlens.training.progress import loss_summary
 from shiftlens.training.trainer import ShifConTrainer
 from shiftlens.whose import check_run_folder
+from shiftlens.written import parquet, write_csv, write_json
 
 MODEL = "model"
 ADAPTER = "adapter"
@@ -170,7 +170,7 @@ def _begin(task: _Task, config: TrainConfig, say: Callable[[str], None]) -> None
     out, model = Path(config.out), task.model
     check_same(config, task.inputs)
     write_atomic(out / "config.yaml", to_yaml(config).encode())
-    write_atomic(out / INPUTS, (json.dumps(task.inputs, indent=1) + "\n").encode())
+    write_json(out / INPUTS, task.inputs)
     write_atomic(out / "sentences.parquet", parquet(task.parallel.table()))
     say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
     say(
@@ -190,7 +190,7 @@ def _finish(
     name = f"{Path(task.model.name).name}, {config.arm}"
     draw_before_after(out, task.parallel, sweeps, area, name)
     if table is not None:
-        write_atomic(out / "results.csv", table.to_csv(index=False).encode())
+        write_csv(out / "results.csv", table)
     if arm_named(config.arm).trained:
         say(f"\n{loss_summary(pd.read_csv(out / LOG))}")
     if table is not None:
@@ -281,7 +281,7 @@ def _swept_area(sweep: LayerSweep) -> tuple[int, int]:
 
 def _write_area(out: Path, area: tuple[int, int], sweep: LayerSweep) -> None:
     facts = {"trained_area": list(area), **area_facts(sweep)}
-    write_atomic(out / "area.json", (json.dumps(facts, indent=1) + "\n").encode())
+    write_json(out / "area.json", facts)
 
 
 def _trainer(
@@ -329,7 +329,7 @@ def _fit(trainer: ShifConTrainer, out: Path) -> None:
         sorted(log, key=lambda name: (name != "step", name))
     ]  # those of a checkpoint are sorted
     if ranks.is_first() and (trained or not (out / LOG).exists()):
-        write_atomic(out / LOG, log.to_csv(index=False).encode())
+        write_csv(out / LOG, log)
 
 
 def _whole(model: LanguageModel, out: Path, device: str) -> LanguageModel:
