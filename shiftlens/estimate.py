@@ -9,7 +9,6 @@ import numpy as np
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import LanguageSummary, Metric, parse_shrinkage, summary_of_factor
-from shiftlens.geometry.arrays import FloatArray
 from shiftlens.geometry.subspaces import rank_for_share
 from shiftlens.halves import Half, Halves, Source
 
@@ -24,7 +23,7 @@ class Sample:
     """
 
     summary: LanguageSummary
-    states: FloatArray | None
+    states: np.ndarray | None
 
     def seen_by(self, metric: Metric) -> Any:
         """What the metric takes."""
@@ -104,7 +103,7 @@ def estimate(metric: Metric, own: Samples, dominant: Samples, same: bool) -> flo
     return (metric.function(a, second) + metric.function(b, first)) / 2
 
 
-def _unrelated(states: FloatArray) -> FloatArray:
+def _unrelated(states: np.ndarray) -> np.ndarray:
     return np.roll(states, len(states) // 2, axis=0)
 
 

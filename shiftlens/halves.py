@@ -25,11 +25,12 @@ class Half:
 
     Attributes:
         factor: Its mean and covariance, factored.
-        states: Its sentence vectors ``(n, d)``; None where only token moments are kept.
+        states: Its sentence vectors ``(n, d)``, float32 as they are stored where no projection is;
+            None where only token moments are kept.
     """
 
     factor: CentredFactor
-    states: FloatArray | None = None
+    states: np.ndarray | None = None
 
 
 Halves = tuple[Half, Half]
@@ -117,7 +118,7 @@ class SentenceHalves:
     ) -> Iterator[Halves]:
         states = self._states(language, layer)
         for rows, projection in zip(self.cuts, projections, strict=True):
-            a, b = (states[part].astype(np.float64) for part in rows[:2])
+            a, b = (states[part] for part in rows[:2])
             if projection is not None:
                 a, b = projection.reduce(a, language), projection.reduce(b, language)
             yield Half(centred_factor(a), a), Half(centred_factor(b), b)

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from scipy.sparse.csgraph import csgraph_from_dense, shortest_path
 from torch import nn
 
 from shiftlens.bridge import bridged
-from shiftlens.collect import collect_states, plan_collection, token_batches
+from shiftlens.collect import collect_states, plan_collection
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling, masked_mean
 from shiftlens.store import ActivationStore
+from shiftlens.tokens import PASS_TOKENS, token_batches
 
 SENTENCES = {
     "en": ("the cat sat", "no", "a long walk by the old grey river, in May", "yes. we can", "ok!"),
@@ -112,8 +114,24 @@ def test_batches_hold_every_row_once_and_no_more_tokens_than_allowed():
         widths = [max(len(ids[row]) for row in batch) for batch in batches]
         for batch, width in zip(batches, widths, strict=True):
             assert len(batch) == 1 or len(batch) * width <= most
-        for batch, width in zip(batches[:-1], widths[:-1], strict=True):
-            assert (len(batch) + 1) * width > most
+
+
+@pytest.mark.parametrize("most", [50, 1000, 4096])
+def test_no_other_batches_cost_less(most):
+    """The shortest path from the first sentence to the last, of which a batch is a step."""
+    rng = np.random.default_rng(1)
+    lengths = np.sort(rng.lognormal(3, 0.7, 150).astype(int) + 1)[::-1]
+    n = len(lengths)
+    steps = np.full((n + 1, n + 1), np.inf)
+    for start in range(n):
+        for size in range(1, n - start + 1):
+            tokens = lengths[start] * size
+            if size == 1 or tokens <= most:
+                steps[start, start + size] = tokens + PASS_TOKENS
+    least = shortest_path(csgraph_from_dense(steps, null_value=np.inf), indices=0)[n]
+    batches = list(token_batches(list(range(n)), [[1] * length for length in lengths], most))
+    assert len(batches) > 3
+    assert sum(len(rows) * lengths[rows[0]] + PASS_TOKENS for rows in batches) == least
 
 
 @pytest.mark.parametrize(

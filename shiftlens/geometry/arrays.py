@@ -11,8 +11,8 @@ FloatArray = npt.NDArray[np.float64]
 _LARGEST = 1e70
 
 
-def as_matrix(values: Any, name: str = "states") -> FloatArray:
-    """Return `values` as a finite float64 matrix.
+def as_floats(values: Any, name: str = "states") -> npt.NDArray[np.floating]:
+    """Return `values` as a finite matrix: float32 as it is, all else in float64.
 
     Args:
         values: anything of shape (n, d): an array, nested lists, or a torch tensor of any dtype
@@ -20,7 +20,7 @@ def as_matrix(values: Any, name: str = "states") -> FloatArray:
         name: what the values are called in error messages.
 
     Returns:
-        A float64 array of shape (n, d).
+        An array of shape (n, d).
 
     Raises:
         ShiftlensError: if the values are not two-dimensional, are empty along d, or hold NaN or
@@ -29,7 +29,8 @@ def as_matrix(values: Any, name: str = "states") -> FloatArray:
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu().double().numpy()
-    matrix = np.asarray(values, dtype=np.float64)
+    narrow = getattr(values, "dtype", None) == np.float32
+    matrix: npt.NDArray[np.floating] = np.asarray(values, np.float32 if narrow else np.float64)
     if matrix.ndim != 2 or matrix.shape[1] == 0:
         raise ShiftlensError(
             f"{name}: expected a matrix of shape (n, d) with d >= 1, got shape {matrix.shape}; "
@@ -41,13 +42,29 @@ def as_matrix(values: Any, name: str = "states") -> FloatArray:
             f"{name}: {broken.size} of {len(matrix)} rows hold NaN or infinity, the first is row "
             f"{broken[0]}; remove those rows or recompute them in a wider dtype."
         )
-    largest = np.abs(matrix).max(initial=0.0)
+    largest = max(float(matrix.max(initial=0.0)), -float(matrix.min(initial=0.0)))
     if largest > _LARGEST or 0 < largest < 1 / _LARGEST:
         raise ShiftlensError(
             f"{name}: the largest value is {largest:.1e} in magnitude, whose fourth power leaves "
             "float64; rescale the values (by one number for all languages)."
         )
     return matrix
+
+
+def as_matrix(values: Any, name: str = "states") -> FloatArray:
+    """Return `values` as a finite float64 matrix.
+
+    Args:
+        values: as of `as_floats`.
+        name: what the values are called in error messages.
+
+    Returns:
+        A float64 array of shape (n, d).
+
+    Raises:
+        ShiftlensError: as `as_floats`.
+    """
+    return as_floats(values, name).astype(np.float64, copy=False)
 
 
 def as_states(states: Any) -> FloatArray:
@@ -63,12 +80,21 @@ def as_states(states: Any) -> FloatArray:
         ShiftlensError: as `as_matrix`, and if n < 2.
     """
     matrix = as_matrix(states)
-    if len(matrix) < 2:
+    check_enough(matrix)
+    return matrix
+
+
+def check_enough(states: npt.NDArray[np.floating]) -> None:
+    """Refuse a matrix of fewer than two states.
+
+    Raises:
+        ShiftlensError: if n < 2.
+    """
+    if len(states) < 2:
         raise ShiftlensError(
-            f"states: {len(matrix)} sentence(s) given, at least 2 are needed for a covariance; "
+            f"states: {len(states)} sentence(s) given, at least 2 are needed for a covariance; "
             "add sentences of this language."
         )
-    return matrix
 
 
 def check_same_width(first: int, second: int) -> None:
