@@ -38,7 +38,7 @@ _HOME = {
     "language_pairs": "pairs",
     "load_corpus": "corpora",
     "load_model": "loading",
-    "load_trained": "train",
+    "load_trained": "trained",
     "open_run_folder": "folders.opening",
     "patch": "patching",
     "patched_answer": "patching",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from shiftlens.asked import check_sizes
+from shiftlens.asked import MODEL, check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
@@ -29,7 +29,7 @@ from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panel
 from shiftlens.plots.save import save_figure
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift
-from shiftlens.train import MODEL, load_trained
+from shiftlens.trained import load_trained
 from shiftlens.whose import check_run_folder
 from shiftlens.written import write_table
 

@@ -12,7 +12,8 @@ from trainers import AREA, CORPUS, RECORDS, At, Killed, kill, same, weights
 from shiftlens import ActivationStore, ShiftlensError, TrainConfig, load_model
 from shiftlens.adapters import add_adapters, merge_adapters
 from shiftlens.bake import bake
-from shiftlens.train import load_trained, run_train
+from shiftlens.train import run_train
+from shiftlens.trained import load_trained
 from shiftlens.training.arguments import training_arguments
 from shiftlens.training.objective import objective_of
 from shiftlens.training.trainer import ShifConTrainer

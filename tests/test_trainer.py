@@ -34,7 +34,8 @@ from shiftlens.language_vectors import LanguageVectors
 from shiftlens.loading import load_model
 from shiftlens.sft import SftRecord
 from shiftlens.store import ActivationStore
-from shiftlens.train import load_trained, run_train, save_model
+from shiftlens.train import run_train
+from shiftlens.trained import load_trained, save_model
 from shiftlens.training.objective import Objective
 from shiftlens.training.trainer import ShifConTrainer
 

@@ -20,7 +20,7 @@ from shiftlens.lens import TokenLanguages, answer_lens, language_lens
 from shiftlens.lens_config import LensConfig
 from shiftlens.sft import load_records
 from shiftlens.shift import Shift
-from shiftlens.train import save_model
+from shiftlens.trained import save_model
 
 CODES = ("en", "de", "fi")
 GIVEN = ["lens", "--model", "demo", "--corpus", "demo", "--languages", "en,de,fi"]

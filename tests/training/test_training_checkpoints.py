@@ -21,7 +21,7 @@ from trainers import (
 )
 from transformers import AutoModelForCausalLM
 
-from shiftlens.train import load_trained
+from shiftlens.trained import load_trained
 from shiftlens.training.checkpoints import last_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
