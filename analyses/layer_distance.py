@@ -14,7 +14,7 @@ from _shared import answer, made_of, model_path, parser
 
 from shiftlens import SweepConfig, run_sweep
 from shiftlens.plots import layer_distance
-from shiftlens.runs import area_facts
+from shiftlens.sweep_results import area_facts
 
 OPTIONS = ("model", "corpus", "languages", "dominant", "sentences", "out")
 options = parser(__file__, __doc__, *OPTIONS)

@@ -43,9 +43,11 @@ from shiftlens.arms import ARMS
 from shiftlens.config import TrainConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import make_folder, write_atomic
-from shiftlens.models import find_device
+from shiftlens.loading import find_device
 from shiftlens.runs import run_sweep
-from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.objective import objective_of
+from shiftlens.training.trainer import ShifConTrainer
 
 COMPARED = ("base", "base-shift", "msft", "msft-parallel", "shift-only", "mcl-only", "shifcon",
             "random-vector", "third-language", "recentred", "l2-only", "l2-shift",

@@ -37,9 +37,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from shiftlens.bridge import bridged
 from shiftlens.collect import CollectionPlan, collect_states, plan_collection, token_batches
 from shiftlens.corpora import Corpus
-from shiftlens.models import LanguageModel, bridged, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 
 VOCABULARY = 32_000
 WIDTH = 512

@@ -55,13 +55,16 @@ from shiftlens.forecast import (
     forecast_sweep,
     forecast_training,
 )
-from shiftlens.models import LanguageModel, load_model, read_config
+from shiftlens.loading import load_model, read_config
+from shiftlens.models import LanguageModel
 from shiftlens.runs import run_sweep
 from shiftlens.sft import SftRecord
 from shiftlens.store import ActivationStore
 from shiftlens.sweep import sweep_layers
 from shiftlens.tokens import token_batches
-from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.objective import objective_of
+from shiftlens.training.trainer import ShifConTrainer
 from shiftlens.weightless import weightless
 
 LANGUAGES = ("en", "de", "fi")

@@ -47,14 +47,17 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 
 from shiftlens.adapters import add_adapters
 from shiftlens.collect import collect_states, plan_collection
-from shiftlens.contrastive import PairBatch, contrastive_loss
 from shiftlens.corpora import Corpus
 from shiftlens.forecast import ModelShape, forecast_planned
 from shiftlens.forecast.rates import product_rate, seconds
-from shiftlens.models import LanguageModel, find_device, load_model
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.loading import find_device, load_model
+from shiftlens.models import LanguageModel
 from shiftlens.plan import CollectionPlan
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 from shiftlens.tokens import token_batches
+from shiftlens.training.contrastive import contrastive_loss
+from shiftlens.training.sampling import PairBatch
 
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {

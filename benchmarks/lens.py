@@ -24,7 +24,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 
 from shiftlens.corpora import Corpus
 from shiftlens.lens import TokenLanguages, language_lens, lens_memory
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 
 SIZES = {
     "small": (2, 512, 32_000, 34),

@@ -28,7 +28,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from shiftlens.models import LanguageModel, bridged, load_model
+from shiftlens.bridge import bridged
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.patching import patch
 
 VOCABULARY = 32_000

@@ -31,9 +31,9 @@ from playwright.sync_api import sync_playwright
 from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.drawing.draw import draw_run
 from shiftlens.plots import COMMON_LANGUAGES, layers_interactive, save_html
-from shiftlens.runs import area_facts
 from shiftlens.store import ActivationStore
 from shiftlens.sweep import sweep_layers
+from shiftlens.sweep_results import area_facts
 
 OPTIONS = [
     "--no-sandbox",

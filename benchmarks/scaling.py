@@ -85,7 +85,7 @@ def make_model():
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from shiftlens.models import load_model
+    from shiftlens.loading import load_model
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

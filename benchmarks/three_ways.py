@@ -27,7 +27,7 @@ from shiftlens.answers import generate_answers
 from shiftlens.export import export_run
 from shiftlens.harness import run_harness, write_tasks
 from shiftlens.sft import SftRecord, load_records
-from shiftlens.train import load_trained
+from shiftlens.trained import load_trained
 
 WAYS = ("evaluate", "hooks", "baked")
 

@@ -46,11 +46,14 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from shiftlens.contrastive import PairBatch, contrastive_loss, recentred_infonce
 from shiftlens.corpora import Corpus
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.pooling import masked_mean
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
+from shiftlens.training.contrastive import contrastive_loss, recentred_infonce
+from shiftlens.training.sampling import PairBatch
 
 LANGUAGES = ("en", "de", "es", "sw")
 W_CON = 0.3

@@ -12,7 +12,8 @@ class Arm:
     Attributes:
         trained: Whether it is trained at all.
         shift: Whether it shifts, in training (where it is trained) and at test.
-        contrast: Form of the contrastive loss, one of ``shiftlens.contrastive.FORMS``, or None.
+        contrast: Form of the contrastive loss, one of ``FORMS`` in
+            ``shiftlens.training.contrastive``, or None.
         parallel_lm: Whether the parallel texts are language-model data, marked as translation.
         vectors: ``language``; ``random`` for directions drawn at random; ``third`` to shift to a
             third language.

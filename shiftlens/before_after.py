@@ -10,7 +10,8 @@ from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
 from shiftlens.drawing.files import Drawing
-from shiftlens.files import make_folder, write_atomic
+from shiftlens.files import make_folder
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.models import LanguageModel
 from shiftlens.plots import (
     before_after,
@@ -22,7 +23,8 @@ from shiftlens.plots import (
 from shiftlens.pooling import Pooling
 from shiftlens.shift import Shift
 from shiftlens.store import STORE, ActivationStore
-from shiftlens.sweep import LayerSweep, sweep_layers
+from shiftlens.sweep import sweep_layers
+from shiftlens.written import write_csv
 
 
 def sweep_into(
@@ -51,8 +53,7 @@ def sweep_into(
     path = make_folder(folder) / STORE
     store = collect_states(model, parallel, path, pooling=pooling, shift=shift)
     sweep = ranks.from_first(lambda: sweep_layers(store, config.dominant))
-    table = sweep.table.to_csv(index=False).encode()
-    ranks.from_first(lambda: write_atomic(folder / "sweep.csv", table))
+    ranks.from_first(lambda: write_csv(folder / "sweep.csv", sweep.table))
     return sweep
 
 

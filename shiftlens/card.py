@@ -96,16 +96,9 @@ def model_card(
         name: f"{Path(facts.config[name]).name}, SHA-256 {facts.inputs[name]}"
         for name in ("sft", "parallel")
     }
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("shiftlens"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    ).get_template("card.md")
     base = _portable(facts.config["model"])
     for_whom = ", ".join(map(language_name, languages))
-    return template.render(
+    return _template().render(
         title=f"{base}, shifted: {for_whom}" if len(languages) < 4 else f"{base}, shifted",
         base=base,
         architecture=type(hf).__name__,
@@ -126,6 +119,16 @@ def model_card(
             allow_unicode=True,
         ).rstrip(),
     )
+
+
+def _template() -> jinja2.Template:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("shiftlens"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    ).get_template("card.md")
 
 
 def _portable(value: Any) -> Any:

@@ -4,7 +4,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from shiftlens.models import LanguageModel, bridged, hook_names, residual_hooks
+from shiftlens.bridge import bridged
+from shiftlens.models import LanguageModel
+from shiftlens.residual import hook_names, residual_hooks
 
 SENTENCES = (
     "Yes.",

@@ -13,14 +13,16 @@ from tqdm import tqdm
 
 from shiftlens import ranks
 from shiftlens.background import Background
+from shiftlens.bridge import bridged
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import writing
 from shiftlens.fitting import fitting_batch
 from shiftlens.memory import large_tensors_returned, return_gaps
-from shiftlens.models import LanguageModel, bridged, hook_names, without_cache
+from shiftlens.models import LanguageModel, without_cache
 from shiftlens.plan import CollectionPlan, plan_collection, shard_language
 from shiftlens.pooling import masked_mean
+from shiftlens.residual import hook_names
 from shiftlens.shift import RowShift
 from shiftlens.store import ActivationStore
 from shiftlens.tokens import pooled_mask, token_batches

@@ -147,7 +147,11 @@ def _language_of(file: Path) -> str | None:
 def select_languages(
     path: Path, found: Mapping[str, list[str]], requested: Sequence[str] | None
 ) -> dict[str, str]:
-    """Choose for each requested language, or each one found, the one place that holds it."""
+    """Choose for each requested language, or each one found, the one place that holds it.
+
+    Raises:
+        ShiftlensError: A requested language is not there, or two places hold one.
+    """
     chosen = {}
     for code in found if requested is None else requested:
         if code not in found:
@@ -161,7 +165,11 @@ def select_languages(
 
 
 def read_columns(path: Path, requested: Sequence[str] | None) -> dict[str, Column]:
-    """Read every language's sentences from a folder or a table, as :func:`load_corpus` says."""
+    """Read every language's sentences from a folder or a table, as :func:`load_corpus` says.
+
+    Raises:
+        ShiftlensError: There is nothing at the path, or nothing that can be read as texts.
+    """
     if str(path).startswith(PREFIX):
         numbered = [(n, {**row, "id": str(row.get("id", n))}) for n, row in hub_rows(str(path))]
         return _from_rows(path, numbered, requested)

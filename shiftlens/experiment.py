@@ -26,23 +26,27 @@ from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import exact_match
 from shiftlens.files import make_folder, write_atomic
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.sft import load_records, records_sha256
-from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.objective import objective_of
+from shiftlens.training.trainer import ShifConTrainer
 
 PROGRAM = (
     "answers",
     "arms",
-    "contrastive",
     "evaluate",
+    "language_vectors",
+    "loading",
     "models",
+    "residual",
     "sft",
     "shift",
     "tokens",
-    "trainer",
+    "training",
 )
-"""The modules that decide what comes out of a cell."""
+"""The modules and packages that decide what comes out of a cell."""
 NOT_SETTINGS = ("out", "save_every")
 """Fields of a cell's configuration that have no part in it: a cell keeps no run folder."""
 
@@ -191,8 +195,10 @@ def _fingerprint(model: str, parallel: str, sft: str, test: str) -> list[str]:
     """Hashes of what the cells are made of, the program that makes them among it."""
     records = records_sha256(load_records(sft)), records_sha256(load_records(test))
     program = hashlib.sha256()
-    for module in PROGRAM:
-        program.update((Path(__file__).with_name(f"{module}.py")).read_bytes())
+    for name in PROGRAM:
+        room = Path(__file__).with_name(name)
+        for file in sorted(room.glob("*.py")) or [room.with_suffix(".py")]:
+            program.update(file.read_bytes())
     return [
         load_model(model, device="cpu").sha256,
         load_corpus(parallel).sha256,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from shiftlens.asked import MODEL
 from shiftlens.bake import bake, baked_tensors, carrying
 from shiftlens.card import Facts, model_card, run_facts
 from shiftlens.errors import ShiftlensError
@@ -14,7 +15,7 @@ from shiftlens.files import saving, writing
 from shiftlens.languages import language_list
 from shiftlens.models import LanguageModel
 from shiftlens.shift import Shift
-from shiftlens.train import MODEL, check_weights, load_trained
+from shiftlens.trained import check_weights, load_trained
 
 BASE = "base"
 DELTAS = "deltas"

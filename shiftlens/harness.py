@@ -116,7 +116,7 @@ def write_tasks(model: LanguageModel, records: Records, folder: str | Path, name
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     longest = max(map(len, encode_completions(model, [r.completion for r in records])))
-    end = model.tokenizer.convert_ids_to_tokens(eos_token(model))
+    end = str(model.tokenizer.convert_ids_to_tokens(eos_token(model)))
     tasks = []
     for language in dict.fromkeys(record.language for record in records):
         task = f"{name}_{language}"
@@ -125,26 +125,29 @@ def write_tasks(model: LanguageModel, records: Records, folder: str | Path, name
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         data = folder / f"{task}.jsonl"
         data.write_text(lines, encoding="utf-8")
-        facts = {
-            "task": task,
-            "dataset_path": "json",
-            "dataset_kwargs": {"data_files": {"test": str(data)}},
-            "test_split": "test",
-            "output_type": "generate_until",
-            "doc_to_text": "{{prompt}}",
-            "doc_to_target": "{{completion.strip()}}",
-            "generation_kwargs": {"until": [end], "max_gen_toks": longest, "do_sample": False},
-            "filter_list": [
-                {
-                    "name": "stripped",
-                    "filter": [{"function": "remove_whitespace"}, {"function": "take_first"}],
-                }
-            ],
-            "metric_list": [
-                {"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}
-            ],
-        }
+        facts = _task_facts(task, data, end, longest)
         text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
         (folder / f"{task}.yaml").write_text(text, encoding="utf-8")
         tasks.append(task)
     return tasks
+
+
+def _task_facts(task: str, data: Path, end: str, longest: int) -> dict[str, Any]:
+    """What the harness is told of a task whose answers, up to ``end``, are matched exactly."""
+    return {
+        "task": task,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "{{prompt}}",
+        "doc_to_target": "{{completion.strip()}}",
+        "generation_kwargs": {"until": [end], "max_gen_toks": longest, "do_sample": False},
+        "filter_list": [
+            {
+                "name": "stripped",
+                "filter": [{"function": "remove_whitespace"}, {"function": "take_first"}],
+            }
+        ],
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+    }

@@ -1,7 +1,6 @@
 """What a run has measured so far, a file a part: written once, trusted where its hash matches."""
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,8 +12,8 @@ import pandas as pd
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import make_folder, write_atomic
-from shiftlens.runs import parquet
 from shiftlens.train_checks import read_inputs
+from shiftlens.written import parquet, write_json
 
 READ = "read"
 """Folder of the parts: what a run that stopped goes on from."""
@@ -120,7 +119,7 @@ class KeptTables:
     def _write_inputs(self) -> None:
         facts = {**self.inputs, FILES: dict(sorted(self.hashes.items()))}
         file = self.out / f"{self.command}_inputs.json"
-        write_atomic(file, (json.dumps(facts, indent=1) + "\n").encode())
+        write_json(file, facts)
 
 
 def _table(content: bytes) -> pd.DataFrame:

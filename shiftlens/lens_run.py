@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from shiftlens.asked import check_sizes
+from shiftlens.asked import MODEL, check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
@@ -22,15 +22,16 @@ from shiftlens.lens.languages import LanguageLens, language_tables
 from shiftlens.lens.memory import LensMemory, lens_memory
 from shiftlens.lens.token_languages import TokenLanguages, check_counting
 from shiftlens.lens_config import LensConfig
-from shiftlens.models import LanguageModel, read_config
+from shiftlens.loading import read_config
+from shiftlens.models import LanguageModel
 from shiftlens.plan import shift_facts
 from shiftlens.plots.lens_layers import answer_panels, entropy_lines, mass_panels
 from shiftlens.plots.save import save_figure
-from shiftlens.runs import parquet
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import Shift
-from shiftlens.train import MODEL, load_trained
+from shiftlens.trained import load_trained
 from shiftlens.whose import check_run_folder
+from shiftlens.written import write_table
 
 MAY_CHANGE = ("out", "device", "records", "model", "corpus", "threshold")
 """Settings that a lens may go on with changed, where what they give is the same."""
@@ -208,9 +209,7 @@ def _write(run: LensRun) -> list[Path]:
                 figures[f"answer_{quantity}"] = answer_panels(answers, quantity)
     files = []
     for name, table in tables.items():
-        files += [run.out / f"{name}.csv", run.out / f"{name}.parquet"]
-        write_atomic(files[-2], table.to_csv(index=False).encode())
-        write_atomic(files[-1], parquet(table))
+        files += write_table(run.out / name, table)
     for name, figure in figures.items():
         files += save_figure(figure, run.out / name)
     return files

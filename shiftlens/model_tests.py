@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from shiftlens.asked import MODEL
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
 from shiftlens.harness import results_table, run_harness
 from shiftlens.languages import language_code, language_list
 from shiftlens.sft import SftRecord, load_records
-from shiftlens.train import MODEL, check_weights, load_trained
+from shiftlens.trained import check_weights, load_trained
 
 
 def run_tests(

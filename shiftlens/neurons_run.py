@@ -16,15 +16,16 @@ from shiftlens.halves import check_seed, split_rows
 from shiftlens.identity import prediction_hashes
 from shiftlens.kept_tables import KeptTables
 from shiftlens.languages import language_list
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.neurons.effects import NeuronEffects, check_scaling, measure_effects
 from shiftlens.neurons.found import NeuronsFound, check_rates, find_neurons
 from shiftlens.neurons_config import NeuronsConfig
 from shiftlens.plots.neurons import effects_figure, neurons_figure
 from shiftlens.plots.save import save_figure
-from shiftlens.runs import parquet
 from shiftlens.sft import load_records
 from shiftlens.whose import check_run_folder
+from shiftlens.written import write_table
 
 COMPARED = {
     "itself": "change",
@@ -109,7 +110,7 @@ def _run(
         keep=kept.array,
     )
     neurons = found.table()
-    files = [_write(out / "neurons", neurons)]
+    files = [write_table(out / "neurons", neurons)[0]]
     files += save_figure(neurons_figure(found), out / "neurons")
     say(_counts(found, neurons))
     effects = None
@@ -156,7 +157,10 @@ def _measure(
 
 def _write_effects(effects: NeuronEffects, out: Path) -> list[Path]:
     table = effects.table()
-    files = [_write(out / "effects", table), _write(out / "claims", effects.claims())]
+    files = [
+        write_table(out / name, written)[0]
+        for name, written in (("effects", table), ("claims", effects.claims()))
+    ]
     scaled = "ablated" if effects.factor == 0 else f"scaled by {effects.factor:g}"
     return files + save_figure(effects_figure(table, f"neurons {scaled}"), out / "effects")
 
@@ -279,10 +283,3 @@ def _counts(found: NeuronsFound, table: pd.DataFrame) -> str:
     most = f"one as active in all {len(counts)} languages has {even:.2f}"
     spread = " (so these are of no language more than of another)" if low > _EVEN * even else ""
     return f"{line}\ntheir entropies are {low:.2f} to {high:.2f} nats; {most}{spread}"
-
-
-def _write(stem: Path, table: pd.DataFrame) -> Path:
-    """Write a table twice, and name the one that a person opens."""
-    write_atomic(stem.with_suffix(".parquet"), parquet(table))
-    write_atomic(stem.with_suffix(".csv"), table.to_csv(index=False).encode())
-    return stem.with_suffix(".csv")

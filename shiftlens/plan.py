@@ -105,11 +105,7 @@ def plan_collection(
     rows = _shard_plan(tokens, shard_rows or rows_of_a_shard(row_bytes))
     manifest = {
         "model": _model_facts(model),
-        "corpus": {
-            "sha256": corpus.sha256,
-            "languages": list(corpus.languages),
-            "sentences": len(corpus),
-        },
+        "corpus": _corpus_facts(corpus),
         "layers": list(range(model.n_layers + 1)),
         "pooling": asdict(pooling),
         "batching": {
@@ -120,10 +116,7 @@ def plan_collection(
         "tokens": {language: tokenized.report() for language, tokenized in tokens.items()},
         "tokens_sha256": _tokens_sha256(tokens),
         "dtype": "float32",
-        "shards": [
-            {"file": file, "language": shard_language(file), "rows": len(numbers)}
-            for file, numbers in rows.items()
-        ],
+        "shards": _shard_facts(rows),
         **({} if shift is None else {"shift": shift_facts(shift)}),
     }
     return CollectionPlan(manifest, tokens, rows, batch_tokens, shift)
@@ -166,6 +159,21 @@ def _model_facts(model: LanguageModel) -> dict[str, Any]:
         "d_model": model.d_model,
         "dtype": str(model.hf.dtype).removeprefix("torch."),
     }
+
+
+def _corpus_facts(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "sha256": corpus.sha256,
+        "languages": list(corpus.languages),
+        "sentences": len(corpus),
+    }
+
+
+def _shard_facts(rows: dict[str, list[int]]) -> list[dict[str, Any]]:
+    return [
+        {"file": file, "language": shard_language(file), "rows": len(numbers)}
+        for file, numbers in rows.items()
+    ]
 
 
 def _shard_plan(tokens: dict[str, TokenizedLanguage], shard_rows: int) -> dict[str, list[int]]:

@@ -79,11 +79,7 @@ def project_layers(
     places: dict[int, tuple[np.ndarray, float]] = {}
     pool: list[np.ndarray] = []
     for layer, states in _layers(store, fitted):
-        mean = states.mean(axis=0)
-        scale = float(np.sqrt(((states - mean) ** 2).sum(axis=1).mean()))
-        if not scale:
-            raise ShiftlensError(f"layer {layer}: the states of all sentences are the same")
-        places[layer] = mean, scale
+        mean, scale = places[layer] = _origin_and_unit(layer, states)
         pool.append((states - mean) / scale)
         report(len(pool), steps)
     projection = _fit(np.concatenate(pool), classes, dimensions)
@@ -92,13 +88,7 @@ def project_layers(
         mean, scale = places[layer]
         points.append(projection.transform((states - mean) / scale)[:, :dimensions])
         report(len(pool) + len(points), steps)
-    index = pd.MultiIndex.from_product(
-        [[method], store.layers, store.languages, shown],
-        names=["method", "layer", "language", "sentence"],
-    )
-    table = index.to_frame(index=False)
-    if labels is not None:
-        table["label"] = [labels[row] for row in table["sentence"]]
+    table = _rows(store, method, shown, labels)
     table[list(AXES[:dimensions])] = np.concatenate(points)
     return table
 
@@ -106,6 +96,29 @@ def project_layers(
 def evenly(rows: np.ndarray, most: int) -> np.ndarray:
     """At most so many of some rows, evenly spread."""
     return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
+
+
+def _origin_and_unit(layer: int, states: np.ndarray) -> tuple[np.ndarray, float]:
+    """Mean of a layer's states, and the root of their mean squared distance from it."""
+    mean = states.mean(axis=0)
+    scale = float(np.sqrt(((states - mean) ** 2).sum(axis=1).mean()))
+    if not scale:
+        raise ShiftlensError(f"layer {layer}: the states of all sentences are the same")
+    return mean, scale
+
+
+def _rows(
+    store: ActivationStore, method: str, shown: np.ndarray, labels: Sequence[str] | None
+) -> pd.DataFrame:
+    """What each point is of: layer after layer, language after language."""
+    index = pd.MultiIndex.from_product(
+        [[method], store.layers, store.languages, shown],
+        names=["method", "layer", "language", "sentence"],
+    )
+    table = index.to_frame(index=False)
+    if labels is not None:
+        table["label"] = [labels[row] for row in table["sentence"]]
+    return table
 
 
 def _check(

@@ -12,7 +12,7 @@ from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import DemoFolder, SweepFolder, TrainFolder
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.repeated_files import Compared, compare_folders
 from shiftlens.runs import load_inputs, run_sweep
 from shiftlens.sft import load_records, records_sha256

@@ -1,36 +1,32 @@
 """A sweep from end to end, and the run folder it leaves."""
 
-import contextlib
-import json
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from shiftlens import ranks
 from shiftlens.collect import CollectionPlan, collect_states, plan_collection
 from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus, load_corpus
-from shiftlens.drawing.files import distance_drawing, spelled_range
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import check_folder, running, write_atomic
-from shiftlens.forecast.table import size
-from shiftlens.forecast.whole import forecast_planned
-from shiftlens.geometry import METRICS, PROJECTIONS
-from shiftlens.halves import split_rows, take_vectors
+from shiftlens.geometry import PROJECTIONS
+from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.layer_sweep import LayerSweep
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
 from shiftlens.store import STORE, ActivationStore
-from shiftlens.sweep import LayerSweep, sweep_layers
+from shiftlens.sweep import sweep_layers
+from shiftlens.sweep_forecast import check_disk, forecast_words, token_table
 from shiftlens.sweep_options import SweepOptions
+from shiftlens.sweep_results import area_facts, projection_summary, summary, write_results
 from shiftlens.token_moments import TOKENS, TokenMoments, TokenPlan, collect_token_moments
 from shiftlens.whose import check_run_folder
+from shiftlens.written import parquet, write_csv, write_json
 
 
 @dataclass(frozen=True)
@@ -124,9 +120,9 @@ def _collected(
 ) -> ActivationStore | TokenMoments:
     """The states, which the processes of a launcher collect together."""
     with ranks.together():
-        say(_forecast(config, model, corpus, plan))
-        _check_disk(Path(config.out), plan)
-        say(_token_table(plan, corpus.dropped).to_string(index=False))
+        say(forecast_words(config, model, corpus, plan))
+        check_disk(Path(config.out), plan)
+        say(token_table(plan, corpus.dropped).to_string(index=False))
     return _collect(config, model, corpus, plan)
 
 
@@ -139,37 +135,24 @@ def _measure(
 ) -> SweepRun:
     """Everything after the states."""
     out, name = Path(config.out), Path(config.model).name
-    options = asdict(_options(config))
+    options = asdict(SweepOptions.of(config))
     sweep = sweep_layers(store, config.dominant, **{**options, "projection": "none"})
     _remove_projected(out)
-    tokens = _token_table(plan, corpus.dropped)
-    write_atomic(out / "tokens.csv", tokens.to_csv(index=False).encode())
+    tokens = token_table(plan, corpus.dropped)
+    write_csv(out / "tokens.csv", tokens)
     write_atomic(out / "sentences.parquet", parquet(corpus.table()))
-    _write_results(out, sweep, name)
-    write_atomic(out / "area.json", (json.dumps(area_facts(sweep), indent=1) + "\n").encode())
+    write_results(out, sweep, name)
+    write_json(out / "area.json", area_facts(sweep))
     say(summary(sweep))
     projected = None
     if config.projection != "none":
         projected = sweep_layers(store, config.dominant, **options)
-        _write_results(out, projected, name, config.projection)
-        say(_projection_summary(sweep, projected, config.projection))
+        write_results(out, projected, name, config.projection)
+        say(projection_summary(sweep, projected, config.projection))
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     files = sorted(path for path in out.iterdir() if path.suffix != ".lock")
     say("\n".join(["", *(f"  {path}" for path in files)]))
     return SweepRun(out, store, sweep, projected)
-
-
-def _options(config: SweepConfig) -> SweepOptions:
-    return SweepOptions(
-        config.metric,
-        config.shrinkage,
-        config.rank,
-        config.groups,
-        config.projection,
-        config.projection != "none",
-        config.share,
-        config.seed,
-    )
 
 
 def _remove_projected(out: Path) -> None:
@@ -195,7 +178,7 @@ def load_inputs(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
     if config.states not in ("sentences", "tokens"):
         raise ShiftlensError(f"states {config.states!r} are neither sentences nor tokens")
     tokens = config.states == "tokens"
-    _options(config).check(corpus.languages, config.dominant, len(corpus), tokens)
+    SweepOptions.of(config).check(corpus.languages, config.dominant, len(corpus), tokens)
     return corpus, load_model(config.model, dtype=config.dtype, device=config.device)
 
 
@@ -212,133 +195,3 @@ def _collect(
 def _halves(config: SweepConfig, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
     first, second = split_rows(len(corpus), config.seed)
     return first, second
-
-
-def _forecast(
-    config: SweepConfig, model: LanguageModel, corpus: Corpus, plan: CollectionPlan
-) -> str:
-    what = "token moments" if config.states == "tokens" else "activations"
-    dropped = ", ".join(f"{language}: {n}" for language, n in corpus.dropped.items())
-    lines = [
-        f"model    {model.name}: {type(model.hf).__name__}, layers 0..{model.n_layers}, "
-        f"d_model {model.d_model}, {plan.manifest['model']['dtype']} on {model.device}",
-        f"corpus   {config.corpus}: {len(corpus)} sentences in each of "
-        f"{', '.join(corpus.languages)}; dominant {config.dominant}",
-    ]
-    if dropped:
-        lines.append(f"dropped  sentences that some language lacks ({dropped})")
-    size_on_disk = f"{plan.disk_bytes / 1e6:.1f} MB of {what}"
-    if _collected_before(config, plan):
-        return "\n".join([*lines, f"has      {config.out}: {size_on_disk}, all collected"])
-    lines.append(f"writes   {config.out}: {size_on_disk}")
-    with contextlib.suppress(ShiftlensError):  # of a model that cannot run without its weights
-        tokens = config.states == "tokens"
-        metrics = _options(config).check(
-            corpus.languages, config.dominant, len(corpus), tokens=tokens
-        )
-        vectors = take_vectors(metrics)
-        work = forecast_planned(model, plan, tokens, groups=config.groups, vectors=vectors)
-        lines.append(
-            f"takes    {work.collection.flops:.1e} FLOPs in the model and "
-            f"{size(max(work.collection.peak, work.sweep.memory))} of memory beside the libraries"
-        )
-    return "\n".join(lines)
-
-
-def _collected_before(config: SweepConfig, plan: CollectionPlan) -> bool:
-    """Whether the folder has all states that the plan asks for."""
-    kind, name = (TokenMoments, TOKENS) if config.states == "tokens" else (ActivationStore, STORE)
-    try:
-        return kind.open(Path(config.out) / name).holds(plan.manifest)
-    except ShiftlensError:
-        return False
-
-
-def _check_disk(out: Path, plan: CollectionPlan) -> None:
-    free = shutil.disk_usage(out).free
-    there = sum(file.stat().st_size for file in out.glob("*/*.safetensors"))
-    if free + there < plan.disk_bytes:
-        raise ShiftlensError(
-            f"{out}: the states take {plan.disk_bytes / 1e6:.1f} MB and {free / 1e6:.1f} MB are "
-            "free; take fewer sentences or another disk"
-        )
-
-
-def _token_table(plan: CollectionPlan, dropped: Mapping[str, int]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "language": language,
-            "sentences": len(tokens.ids),
-            **tokens.report(),
-            "dropped": dropped.get(language, 0),
-        }
-        for language, tokens in plan.tokens.items()
-    )
-
-
-def _write_results(out: Path, sweep: LayerSweep, model: str, projection: str = "") -> None:
-    ending = f"_{projection}" if projection else ""
-    write_atomic(out / f"sweep{ending}.csv", sweep.table.to_csv(index=False).encode())
-    write_atomic(out / f"sweep{ending}.parquet", parquet(sweep.table))
-    area = (sweep.area.start, sweep.area.stop) if sweep.area else None
-    facts = (area, sweep.dominant, sweep.metric, model, projection)
-    distance_drawing(sweep.table, *facts).save(out)
-
-
-def area_facts(sweep: LayerSweep) -> dict[str, Any]:
-    """What ``area.json`` holds: the area, the areas other metrics choose, the mean curves."""
-    areas = sweep.areas or {}
-    return {
-        "layer_convention": "layer l is the residual stream after block l; 0 enters block 1",
-        "dominant": sweep.dominant,
-        "metric": sweep.metric,
-        "area": asdict(sweep.area) if sweep.area else None,
-        "areas": {metric: asdict(area) for metric, area in areas.items()},
-        "mean_distance_by_layer": {
-            metric: sweep.mean_curve(metric) for metric in sweep.table["metric"].unique()
-        },
-    }
-
-
-def parquet(table: pd.DataFrame) -> bytes:
-    """A table as the content of a Parquet file."""
-    buffer = BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()
-
-
-def summary(sweep: LayerSweep) -> str:
-    """The curves of the first metric and the areas, as a person reads them."""
-    lines = ["", _heading(sweep), sweep.curves(sweep.metric).round(3).to_string(), ""]
-    if sweep.areas is None:
-        return "\n".join([*lines, "area     none: the model has fewer than 3 blocks"])
-    if not sweep.areas:
-        return "\n".join([*lines, f"area     none: {sweep.metric} is of one language"])
-    width = max(map(len, sweep.areas))
-    lines += [f"area by {metric:{width}}  {area}" for metric, area in sweep.areas.items()]
-    lines[-len(sweep.areas)] += "  <- the area"
-    return "\n".join(lines)
-
-
-def _heading(sweep: LayerSweep) -> str:
-    """What the first metric was measured on."""
-    metric = METRICS[sweep.metric]
-    rows = sweep.table[sweep.table["metric"] == sweep.metric]
-    facts = [f"n = {spelled_range(rows['n'])} in each half", f"d = {rows['d'].iloc[0]}"]
-    if metric.takes == "summary":
-        facts.append(f"rank {spelled_range(rows['rank'])}")
-    if metric.requires in ("shrinkage", "covariance"):
-        facts.append(f"shrinkage {rows['shrinkage'].iloc[0]}")
-    to = "" if metric.kind == "single" else f" to {sweep.dominant}"
-    return f"{metric.name}{to} by layer ({', '.join(facts)})"
-
-
-def _projection_summary(before: LayerSweep, after: LayerSweep, projection: str) -> str:
-    """Mean curves of every metric, before and after a projection."""
-    curves = {
-        (metric, when): sweep.mean_curve(metric)
-        for metric in before.table["metric"].unique()
-        for when, sweep in (("before", before), ("after", after))
-    }
-    table = pd.DataFrame(curves).T.round(3)
-    return f"\nmean over the languages by layer, before and after {projection}\n{table.to_string()}"

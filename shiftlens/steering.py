@@ -13,8 +13,9 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.generation import guarded_generate
 from shiftlens.geometry.language_subspace import LanguageSubspace
 from shiftlens.geometry.projection import lsar
-from shiftlens.models import LanguageModel, hook_names, residual_hooks
-from shiftlens.shift import LanguageVectors
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.models import LanguageModel
+from shiftlens.residual import hook_names, residual_hooks
 
 
 @dataclass(frozen=True, eq=False)

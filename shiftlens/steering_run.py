@@ -18,18 +18,19 @@ from shiftlens.folders.runs import DemoFolder
 from shiftlens.geometry.language_subspace import LanguageSubspace
 from shiftlens.identity import prediction_hashes
 from shiftlens.kept_tables import KeptTables
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.languages import language_code
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.plots.save import save_figure
 from shiftlens.plots.steering import steering_figure
-from shiftlens.runs import parquet
 from shiftlens.sft import SftRecord, load_records, records_sha256
-from shiftlens.shift import LanguageVectors
 from shiftlens.steering import Steering, check_layer, check_ridge
 from shiftlens.steering_config import SteerConfig
 from shiftlens.steering_curve import check_items, steering_curve
 from shiftlens.store import STORE, ActivationStore
 from shiftlens.whose import check_run_folder
+from shiftlens.written import write_table
 
 _PRINTED = {"language": "in", "exact_match": "right in", "perplexity": "perplexity"}
 _FEW = 0.05
@@ -102,8 +103,7 @@ def _run(
     steering = fit_steering(config.kind, store, *sides, config.ridge)
     asked = (config.source, config.target, steering, strengths, config.batch_size)
     table = steering_curve(model, records, *asked, kept.table)
-    write_atomic(out / "steering.parquet", parquet(table))
-    write_atomic(out / "steering.csv", table.to_csv(index=False).encode())
+    write_table(out / "steering", table)
     title = f"{config.kind}, {config.source} to {config.target}, layer {config.layer}"
     figures = save_figure(steering_figure(table, title), out / "steering")
     write_atomic(out / "config.yaml", to_yaml(config).encode())

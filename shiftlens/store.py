@@ -20,14 +20,12 @@ from safetensors.numpy import save
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import make_folder, write_atomic
-from shiftlens.forms import is_code, misfit
+from shiftlens.manifests import refuse_mixing, wrong_manifest
 
 STORE = "activations"
 """Name of a store's folder in a run folder."""
 
 MANIFEST = "manifest.json"
-SHARD = ".safetensors"
-LONGEST_NAME = 200
 DAMAGE = (
     *(SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError),
     *(RecursionError, MemoryError),
@@ -84,7 +82,7 @@ class ShardStore:
             raise ShiftlensError(
                 f"{path / MANIFEST} is damaged (it does not match its hash); collect anew"
             )
-        if wrong := _wrong_manifest(manifest):
+        if wrong := wrong_manifest(manifest):
             raise ShiftlensError(f"{path / MANIFEST} describes no store ({wrong}); collect anew")
         return store
 
@@ -98,7 +96,7 @@ class ShardStore:
         path = make_folder(Path(path))
         store = cls(path, {"format": cls.format, **manifest})
         if (path / MANIFEST).exists():
-            _refuse_mixing(path, cls.open(path).manifest, store.manifest)
+            refuse_mixing(path, cls.open(path).manifest, store.manifest)
         else:
             content = {**store.manifest, "sha256": store.manifest_sha256}
             text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
@@ -260,51 +258,3 @@ def _all_new(rows: np.ndarray, missing: np.ndarray) -> bool:
     """Whether each of these rows is missing, and is there once."""
     known = ((rows >= 0) & (rows < len(missing))).all()
     return bool(known and missing[rows].all() and len(np.unique(rows)) == len(rows))
-
-
-_FORM = {
-    "model": {"d_model": int},
-    "corpus": {"languages": [str], "sentences": int},
-    "layers": [int],
-    "pooling": {"special_tokens": bool, "skip_first": bool},
-    "shards": [{"file": str, "language": str, "rows": int}],
-}
-
-
-def _wrong_manifest(manifest: dict[str, Any]) -> str:
-    """What is wrong with a manifest that matches its hash; empty where nothing is."""
-    if wrong := misfit(manifest, _FORM, "manifest"):
-        return wrong
-    languages, layers = manifest["corpus"]["languages"], manifest["layers"]
-    if not languages or not all(map(is_code, languages)):
-        return "its languages are no codes"
-    if not layers or layers != list(range(len(layers))):
-        return "its layers are not 0..L"
-    for shard in manifest["shards"]:
-        name = shard["file"]
-        if Path(name).name != name or not name.endswith(SHARD) or not name.isprintable():
-            return f"shard {name!r} is no name of a shard in it"
-        if len(name.encode()) > LONGEST_NAME:
-            return f"shard {name!r} has too long a name"
-        if shard["language"] not in languages:
-            return f"shard {shard['file']!r} is of a language that it does not have"
-    return ""
-
-
-def _refuse_mixing(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Say what differs between the store that is there and the one asked for."""
-    asked = json.loads(json.dumps(asked))
-    differing = [key for key in sorted({*there, *asked}) if there.get(key) != asked.get(key)]
-    if differing:
-        what = "; ".join(_difference(key, there.get(key), asked.get(key)) for key in differing)
-        raise ShiftlensError(
-            f"{path} holds other states, which are not mixed ({what}); choose another folder, "
-            "or delete this one"
-        )
-
-
-def _difference(key: str, there: Any, asked: Any) -> str:
-    if isinstance(there, dict) and isinstance(asked, dict):
-        parts = [name for name in {*there, *asked} if there.get(name) != asked.get(name)]
-        return f"another {key}: {', '.join(sorted(parts))}"
-    return f"other {key}"

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from shiftlens.area import check_share
+from shiftlens.config import SweepConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.estimate import parse_rank
 from shiftlens.geometry import (
@@ -31,6 +33,20 @@ class SweepOptions:
     held_out: bool = False
     share: float = 0.3
     seed: int = 0
+
+    @classmethod
+    def of(cls, config: SweepConfig) -> Self:
+        """What a run's settings ask for."""
+        return cls(
+            config.metric,
+            config.shrinkage,
+            config.rank,
+            config.groups,
+            config.projection,
+            config.projection != "none",
+            config.share,
+            config.seed,
+        )
 
     def check(
         self, languages: Sequence[str], dominant: str, n_sentences: int, tokens: bool = False

@@ -1,49 +1,37 @@
 """A training from end to end: area, ShifCon, the same sweep and test before and after."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import transformers
 
 from shiftlens import ranks
-from shiftlens.adapters import add_adapters, merge_adapters
-from shiftlens.area import MINIMUM_BLOCKS, parse_area
+from shiftlens.adapters import merge_adapters
 from shiftlens.arms import arm_named
-from shiftlens.asked import check_training
+from shiftlens.asked import MODEL
 from shiftlens.before_after import draw_before_after, sweep_into
 from shiftlens.config import TrainConfig, to_yaml
-from shiftlens.corpora import Corpus, load_corpus
-from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
-from shiftlens.files import check_folder, left_as_found, make_folder, running, saving, write_atomic
-from shiftlens.languages import language_code
-from shiftlens.models import LanguageModel, load_model, quietly
-from shiftlens.pooling import Pooling
-from shiftlens.progress import loss_summary
-from shiftlens.runs import area_facts, parquet, summary
-from shiftlens.sft import SftRecord, load_records, records_sha256
-from shiftlens.shift import Shift, check_area
-from shiftlens.store import STORE, ActivationStore
-from shiftlens.sweep import LayerSweep
+from shiftlens.files import left_as_found, running, saving, write_atomic
+from shiftlens.layer_sweep import LayerSweep
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
+from shiftlens.sft import SftRecord
+from shiftlens.shift import Shift
+from shiftlens.sweep_results import area_facts, summary
 from shiftlens.train_checks import INPUTS, check_same
-from shiftlens.trainer import (
-    ShifConTrainer,
-    last_checkpoint,
-    objective_of,
-    training_arguments,
-)
-from shiftlens.whose import check_run_folder
+from shiftlens.train_task import CHECKPOINTS, TrainTask, prepare
+from shiftlens.trained import save_model
+from shiftlens.training.checkpoints import last_checkpoint
+from shiftlens.training.objective import objective_of
+from shiftlens.training.progress import loss_summary
+from shiftlens.training.trainer import ShifConTrainer
+from shiftlens.written import parquet, write_csv, write_json
 
-MODEL = "model"
 ADAPTER = "adapter"
-CHECKPOINTS = "checkpoints"
 LOG = "log.csv"
-FIRST_AREA = (1, 2)
-"""Area of the trainer until the sweep has chosen one."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +85,12 @@ def run_train(config: TrainConfig, say: Callable[[str], None] = print) -> TrainR
     """
     with left_as_found(Path(config.out) / CHECKPOINTS):  # the Trainer makes it when it is made
         with ranks.together():
-            task = _prepared(config)
+            task = prepare(config)
         with ranks.held_by_first(running(config.out)):
             return _run(task, config, say)
 
 
-def _run(task: "_Task", config: TrainConfig, say: Callable[[str], None]) -> TrainRun:
+def _run(task: TrainTask, config: TrainConfig, say: Callable[[str], None]) -> TrainRun:
     """Everything that writes to the run folder."""
     model, out = task.model, Path(config.out)
     ranks.from_first(lambda: _begin(task, config, say))
@@ -131,47 +119,11 @@ def _run(task: "_Task", config: TrainConfig, say: Callable[[str], None]) -> Trai
     return TrainRun(out, model, shift, sweeps["before"], sweeps["after"], shifted, table)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What a training is made of, looked at and ready."""
-
-    model: LanguageModel
-    parallel: Corpus
-    records: list[SftRecord]
-    test: list[SftRecord] | None
-    inputs: dict[str, str]
-    area: tuple[int, int] | None
-    adapters: Any
-    trainer: ShifConTrainer
-
-
-def _prepared(config: TrainConfig) -> _Task:
-    """Look at everything that the user gave, and make of it what trains; nothing is written."""
-    check_folder(Path(config.out))
-    check_run_folder(config)
-    config.dominant = language_code(config.dominant)
-    check_training(config)
-    parallel = load_corpus(config.parallel)
-    records = load_records(config.sft)
-    test = load_records(config.test) if config.test else None
-    model = load_model(config.model, device=config.device)
-    inputs = {"model": model.sha256, "parallel": parallel.sha256, "sft": records_sha256(records)}
-    if test is not None:
-        inputs["test"] = records_sha256(test)
-    check_same(config, inputs)
-    area = _asked_area(config, model.n_layers)
-    transformers.set_seed(config.seed)
-    adapters = _adapters(model, config)
-    out = Path(config.out)
-    trainer = _trainer(model, records, parallel, config, area or FIRST_AREA, out, adapters)
-    return _Task(model, parallel, records, test, inputs, area, adapters, trainer)
-
-
-def _begin(task: _Task, config: TrainConfig, say: Callable[[str], None]) -> None:
+def _begin(task: TrainTask, config: TrainConfig, say: Callable[[str], None]) -> None:
     out, model = Path(config.out), task.model
     check_same(config, task.inputs)
     write_atomic(out / "config.yaml", to_yaml(config).encode())
-    write_atomic(out / INPUTS, (json.dumps(task.inputs, indent=1) + "\n").encode())
+    write_json(out / INPUTS, task.inputs)
     write_atomic(out / "sentences.parquet", parquet(task.parallel.table()))
     say(f"model    {model.name}: {type(model.hf).__name__}, {model.n_layers} blocks")
     say(
@@ -180,7 +132,7 @@ def _begin(task: _Task, config: TrainConfig, say: Callable[[str], None]) -> None
 
 
 def _finish(
-    task: _Task,
+    task: TrainTask,
     config: TrainConfig,
     area: tuple[int, int],
     sweeps: dict[str, LayerSweep],
@@ -191,7 +143,7 @@ def _finish(
     name = f"{Path(task.model.name).name}, {config.arm}"
     draw_before_after(out, task.parallel, sweeps, area, name)
     if table is not None:
-        write_atomic(out / "results.csv", table.to_csv(index=False).encode())
+        write_csv(out / "results.csv", table)
     if arm_named(config.arm).trained:
         say(f"\n{loss_summary(pd.read_csv(out / LOG))}")
     if table is not None:
@@ -207,74 +159,6 @@ def _keep_adapters(adapters: Any, out: Path) -> None:
             adapters.save_pretrained(out / ADAPTER)
 
 
-def save_model(model: LanguageModel, shift: Shift | None, folder: Path) -> None:
-    """Write a plain Hugging Face directory, with the shift beside the weights.
-
-    Args:
-        model: The trained model.
-        shift: Its shift, or None.
-        folder: The directory.
-
-    Raises:
-        ShiftlensError: It cannot be written to, or the disk is full.
-    """
-    make_folder(folder)
-    with saving(folder), quietly():
-        model.hf.save_pretrained(folder)
-        model.tokenizer.save_pretrained(folder)
-    for name in ("shift.json", "shift.safetensors"):
-        (folder / name).unlink(missing_ok=True)
-    if shift is not None:
-        shift.save(folder)
-
-
-def load_trained(folder: str | Path, **options: Any) -> tuple[LanguageModel, Shift | None]:
-    """Load what a training saved.
-
-    Args:
-        folder: The ``model`` directory of a run.
-        **options: Those of :func:`shiftlens.load_model`.
-
-    Returns:
-        The model, and its shift or None.
-
-    Raises:
-        ShiftlensError: There is no model, or its shift is damaged.
-    """
-    model = load_model(folder, **options)
-    shift = Shift.load(folder) if (Path(folder) / "shift.json").exists() else None
-    return model, shift
-
-
-def check_weights(run: Path, model: LanguageModel) -> None:
-    """Hold a run's model against the one whose states the run collected after the training.
-
-    Args:
-        run: The run folder.
-        model: What was loaded from its ``model/``, in float32.
-
-    Raises:
-        ShiftlensError: It is another, or its file is damaged.
-    """
-    after = run / "after" / STORE
-    if after.is_dir() and model.sha256 != ActivationStore.open(after).manifest["model"]["sha256"]:
-        raise ShiftlensError(
-            f"{run / MODEL} is not the model that the run trained: its weights have changed since; "
-            "give the command of the training again, which writes them from the last checkpoint"
-        )
-
-
-def _asked_area(config: TrainConfig, n_layers: int) -> tuple[int, int] | None:
-    """The area given, or None for the one that the sweep will choose."""
-    if config.area == "auto":
-        if n_layers < MINIMUM_BLOCKS:
-            raise ShiftlensError(f"a model of {n_layers} blocks has no layer area")
-        return None
-    area = parse_area(config.area)
-    check_area(area, n_layers)
-    return area
-
-
 def _swept_area(sweep: LayerSweep) -> tuple[int, int]:
     assert sweep.area is not None, "MINIMUM_BLOCKS is checked before the sweep"
     return sweep.area.start, sweep.area.stop
@@ -282,35 +166,7 @@ def _swept_area(sweep: LayerSweep) -> tuple[int, int]:
 
 def _write_area(out: Path, area: tuple[int, int], sweep: LayerSweep) -> None:
     facts = {"trained_area": list(area), **area_facts(sweep)}
-    write_atomic(out / "area.json", (json.dumps(facts, indent=1) + "\n").encode())
-
-
-def _trainer(
-    model: LanguageModel,
-    records: list[SftRecord],
-    parallel: Corpus,
-    config: TrainConfig,
-    area: tuple[int, int],
-    out: Path,
-    adapters: Any,
-) -> ShifConTrainer:
-    transformers.set_seed(config.seed)
-    return ShifConTrainer(
-        model,
-        records,
-        parallel,
-        objective_of(config, area),
-        training_arguments(config, out / CHECKPOINTS),
-        Pooling(config.special_tokens, config.skip_first),
-        adapters=adapters,
-    )
-
-
-def _adapters(model: LanguageModel, config: TrainConfig) -> Any:
-    """LoRA's matrices in the model, where the settings ask for them."""
-    if not config.lora_rank:
-        return None
-    return add_adapters(model, config.lora_rank, config.lora_alpha, config.lora_targets)
+    write_json(out / "area.json", facts)
 
 
 def _fit(trainer: ShifConTrainer, out: Path) -> None:
@@ -330,7 +186,7 @@ def _fit(trainer: ShifConTrainer, out: Path) -> None:
         sorted(log, key=lambda name: (name != "step", name))
     ]  # those of a checkpoint are sorted
     if ranks.is_first() and (trained or not (out / LOG).exists()):
-        write_atomic(out / LOG, log.to_csv(index=False).encode())
+        write_csv(out / LOG, log)
 
 
 def _whole(model: LanguageModel, out: Path, device: str) -> LanguageModel:

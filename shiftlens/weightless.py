@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import DTYPES, model_class
+from shiftlens.loading import DTYPES, model_class
 
 
 @contextmanager

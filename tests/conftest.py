@@ -8,10 +8,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 import tiny
+import torch
 
 from shiftlens.config import SweepConfig
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 from shiftlens.runs import run_sweep
+
+
+@pytest.fixture
+def one_thread():
+    """Tiny models gain nothing from more, and lose much where the cores are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=tiny.ARCHITECTURES)

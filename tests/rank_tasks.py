@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import torch
-from test_trainer import CORPUS, At, a_model, a_trainer
+from trainers import CORPUS, At, a_model, a_trainer
 from transformers import set_seed
 
 from shiftlens import ranks

@@ -7,23 +7,21 @@ import pandas as pd
 import pytest
 import tiny
 import torch
-from test_trainer import AREA, CORPUS, RECORDS, At, Killed, kill, same, weights
+from trainers import AREA, CORPUS, RECORDS, At, Killed, kill, same, weights
 
 from shiftlens import ActivationStore, ShiftlensError, TrainConfig, load_model
 from shiftlens.adapters import add_adapters, merge_adapters
 from shiftlens.bake import bake
-from shiftlens.train import load_trained, run_train
-from shiftlens.trainer import ShifConTrainer, objective_of, training_arguments
+from shiftlens.train import run_train
+from shiftlens.trained import load_trained
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.objective import objective_of
+from shiftlens.training.trainer import ShifConTrainer
 
 IDS = torch.tensor([[0, 7, 9, 12, 30]])
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def a_model(name="llama", **options):

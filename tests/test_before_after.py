@@ -12,10 +12,11 @@ from shiftlens import before_after, train
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
-from shiftlens.shift import LanguageVectors
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.loading import load_model
 from shiftlens.store import ActivationStore
-from shiftlens.train import load_trained, run_train, save_model
+from shiftlens.train import run_train
+from shiftlens.trained import load_trained, save_model
 
 LETTERS = "abcdefghijkl"
 TEXTS = {

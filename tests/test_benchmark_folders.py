@@ -14,7 +14,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
 from shiftlens.numerals import last_number
 from shiftlens.sft import SftRecord, load_records
-from shiftlens.train import load_trained
+from shiftlens.trained import load_trained
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 QUESTIONS = {

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from shiftlens.contrastive import contrastive_loss
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.shift import Shift
+from shiftlens.training.contrastive import contrastive_loss
 
 TINY = {
     "layers": 4,

@@ -10,9 +10,9 @@ from test_runs import save_model, settings, silent, write_corpus
 from shiftlens.area import choose_area
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import States
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.reports.cautions import cautions
 from shiftlens.runs import run_sweep
-from shiftlens.sweep import LayerSweep
 
 CURVE = {0: 9.0, 1: 8.0, 2: 3.0, 3: 4.0, 4: 8.0, 5: 9.0, 6: 9.0}
 

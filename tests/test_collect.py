@@ -11,10 +11,11 @@ import torch
 from scipy.sparse.csgraph import csgraph_from_dense, shortest_path
 from torch import nn
 
+from shiftlens.bridge import bridged
 from shiftlens.collect import collect_states, plan_collection
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import bridged, load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling, masked_mean
 from shiftlens.store import ActivationStore
 from shiftlens.tokens import PASS_TOKENS, token_batches

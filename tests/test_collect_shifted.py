@@ -12,9 +12,10 @@ from torch import nn
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 from shiftlens.store import ActivationStore
 
 SENTENCES = {

@@ -11,11 +11,11 @@ from shiftlens.config import SweepConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import States
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.reports.compare import compare_runs, open_comparable
 from shiftlens.reports.compare_page import comparison_text, write_comparison
 from shiftlens.reports.curve_tables import agreement, rank_correlation, side_by_side
 from shiftlens.runs import run_sweep
-from shiftlens.sweep import LayerSweep
 
 
 @pytest.fixture(scope="module")

@@ -6,22 +6,22 @@ import tiny
 import torch
 from scipy.special import log_softmax
 
-from shiftlens.contrastive import (
+from shiftlens.corpora import Corpus
+from shiftlens.errors import ShiftlensError
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.loading import load_model
+from shiftlens.pooling import Pooling
+from shiftlens.shift import Shift
+from shiftlens.tokens import tokenize
+from shiftlens.training.contrastive import (
     FORMS,
-    PairBatch,
-    PairSampler,
     contrast_states,
     contrastive_loss,
     detached_l2,
     infonce,
     recentred_infonce,
 )
-from shiftlens.corpora import Corpus
-from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
-from shiftlens.pooling import Pooling
-from shiftlens.shift import LanguageVectors, Shift
-from shiftlens.tokens import tokenize
+from shiftlens.training.sampling import PairBatch, PairSampler
 
 TEXTS = {
     "en": [f"the {n} cats of {'abcdefghijkl'[n]}" + " sat" * (n % 3) for n in range(12)],
@@ -33,13 +33,7 @@ BLOCKS = 5
 AREA = (2, 4)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny models gain nothing from more, and lose much where the cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def llama_of(blocks=BLOCKS, **options):

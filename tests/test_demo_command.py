@@ -98,7 +98,7 @@ def test_the_same_command_again_trains_nothing_and_ends_with_the_same_page(
     finished, _ = done
     page = finished.page.read_bytes()
     weights = {run.out: _stamp(run.out / "model") for run in finished.runs.values()}
-    monkeypatch.setattr("shiftlens.trainer.ShifConTrainer.train", None)
+    monkeypatch.setattr("shiftlens.training.trainer.ShifConTrainer.train", None)
     again = showcase.run_showcase(DemoConfig(str(small)), lambda _: None)
     assert again.page.read_bytes() == page
     pd.testing.assert_frame_equal(again.table, finished.table)

@@ -21,10 +21,11 @@ from shiftlens.evaluate import (
     perplexity,
     retrieval,
 )
-from shiftlens.models import load_model
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.sft import SftRecord, encode_record
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 
 LANGUAGES = ("en", "es", "fi")
 PROMPTS = ("ab", "what is this", "x", "count: one, two", "hello", "how many are there now", "Zz")

@@ -8,7 +8,7 @@ from shiftlens.cli import main
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.lens import TokenLanguages, answer_lens, language_lens
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.neurons import activation_probabilities
 from shiftlens.sft import SftRecord
 from shiftlens.steering import Steering

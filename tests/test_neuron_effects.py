@@ -12,7 +12,7 @@ from scipy.stats import ttest_1samp
 import shiftlens as sl
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.neurons import (
     NeuronEffects,
     NeuronsFound,

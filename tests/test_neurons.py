@@ -10,9 +10,10 @@ from scipy.stats import entropy, hypergeom
 from torch.nn import functional as F
 
 import shiftlens.neurons.counts as counts
+from shiftlens.bridge import bridged
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import bridged, load_model
+from shiftlens.loading import load_model
 from shiftlens.neurons import (
     NeuronsFound,
     activation_entropy,

@@ -13,10 +13,13 @@ from shiftlens.collect import collect_states
 from shiftlens.config import TrainConfig
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.loading import load_model
 from shiftlens.sft import SftRecord
-from shiftlens.shift import LanguageVectors, Shift
-from shiftlens.trainer import Objective, ShifConTrainer, training_arguments
+from shiftlens.shift import Shift
+from shiftlens.training.arguments import training_arguments
+from shiftlens.training.objective import Objective
+from shiftlens.training.trainer import ShifConTrainer
 
 CORPUS = Corpus.from_texts(
     {

@@ -13,8 +13,8 @@ from test_before_after import config_of, files  # noqa: F401
 from shiftlens.cli import COMMANDS, main
 from shiftlens.config import to_yaml
 from shiftlens.lens_config import LensConfig
-from shiftlens.progress import loss_summary
 from shiftlens.train import run_train
+from shiftlens.training.progress import loss_summary
 
 
 def test_a_training_ends_with_its_losses_where_things_lie_and_what_to_do_next(

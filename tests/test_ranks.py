@@ -10,7 +10,7 @@ import torch
 
 from shiftlens import ranks
 from shiftlens.errors import ShiftlensError
-from shiftlens.parallel import gathered, own_part, shared_loss, weighted_loss
+from shiftlens.training.parallel import gathered, own_part, shared_loss, weighted_loss
 
 
 @pytest.fixture(scope="module")

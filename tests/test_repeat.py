@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 from test_runs import save_model, settings, write_corpus
 
@@ -22,13 +21,7 @@ from shiftlens.sft import load_records, records_sha256
 from shiftlens.train import run_train
 from shiftlens.train_checks import check_same
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 
 from shiftlens.area import LayerArea
 from shiftlens.errors import ShiftlensError
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.plots import PAGE_CONFIG
 from shiftlens.plots.stages_page import Stage, layer_distance_stages
 from shiftlens.reports.demo import Report, accuracy_table, language_table, write_report
-from shiftlens.sweep import LayerSweep
 from shiftlens.train import TrainRun
 
 GROUPS = {"dominant": ("en",), "mid": ("es", "de"), "low": ("fi", "ko")}

@@ -22,7 +22,7 @@ torch.set_num_threads(1)
 from shiftlens import collect
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 
 model = load_model(
     tiny.tiny_model("llama", hidden_size=160, intermediate_size=400), tiny.tiny_tokenizer()

@@ -12,8 +12,8 @@ from shiftlens import kept_tables, steering_curve
 from shiftlens.cli import main
 from shiftlens.corpora import load_corpus
 from shiftlens.identity import tokenizer_sha256
-from shiftlens.models import load_model
-from shiftlens.neurons import counts, effects
+from shiftlens.loading import load_model
+from shiftlens.neurons import counts, passes
 from shiftlens.sft import load_records
 
 DEMO = ["--model", "demo", "--device", "cpu"]
@@ -28,7 +28,7 @@ GIVEN = {
     ],
 }
 COSTLY = {
-    "neurons": [(counts, "_of_language"), (effects, "text_losses")],
+    "neurons": [(counts, "_of_language"), (passes, "text_losses")],
     "steer": [(steering_curve, "generate_answers")],
 }
 PARTS = {

@@ -282,7 +282,7 @@ def test_dropped_sentences_are_told(home, tmp_path):
 
 def test_a_disk_too_small_is_refused_before_anything_is_collected(home, tmp_path, monkeypatch):
     full = type("usage", (), {"free": 1000})()
-    monkeypatch.setattr("shiftlens.runs.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("shiftlens.sweep_forecast.shutil.disk_usage", lambda _: full)
     with pytest.raises(ShiftlensError, match=r"take 0\.0 MB and 0\.0 MB are free"):
         run_sweep(settings(home, tmp_path / "run"), silent)
     assert not (tmp_path / "run").exists()

@@ -20,10 +20,10 @@ from shiftlens.config import SweepConfig, to_yaml
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError, without_secrets
 from shiftlens.files import file_hashes
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.shift import Shift
 from shiftlens.store import ActivationStore
-from shiftlens.trainer import SAMPLER_FILE, last_checkpoint
+from shiftlens.training.checkpoints import SAMPLER_FILE, last_checkpoint
 
 TOKEN = "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567"
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}

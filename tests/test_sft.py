@@ -8,7 +8,7 @@ import tiny
 from tokenizers import processors
 
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.sft import (
     SftRecord,
     encode_prompts,

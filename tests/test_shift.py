@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from refusals import refused
 from torch import nn
 
+from shiftlens.bridge import bridged
 from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
-from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import affine_invariant, mean_distance, summarise
-from shiftlens.models import bridged, load_model
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 
 SENTENCES = {
     "en": ("the cat sat", "no", "a long walk by the old grey river, in May", "yes. we can"),
@@ -29,13 +31,7 @@ AREA = (1, 2)
 BOS_ID, EOS_ID = 0, 2
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny models gain nothing from more, and lose much where the cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def blocks(hf, count=3):
@@ -137,16 +133,6 @@ def assert_vectors(vectors, expected):
         scale = np.sqrt((mean**2).mean(axis=1, keepdims=True))
         assert vectors[code].dtype == torch.float32
         assert (np.abs(vectors[code].numpy() - mean) <= 1e-5 * np.maximum(scale, 0.1)).all()
-
-
-@contextlib.contextmanager
-def refused(*words):
-    with pytest.raises(ShiftlensError) as caught:
-        yield
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message, message
 
 
 @pytest.fixture(params=tiny.DECODERS)

@@ -7,13 +7,16 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import nn
 
+from shiftlens.bridge import bridged
 from shiftlens.cli import main
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry.language_subspace import LanguageSubspace
-from shiftlens.models import bridged, hook_names, load_model
+from shiftlens.language_vectors import LanguageVectors
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
+from shiftlens.residual import hook_names
 from shiftlens.sft import SftRecord
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 from shiftlens.steering import Steering
 from shiftlens.steering_curve import ratio_interval, steering_curve
 

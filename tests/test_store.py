@@ -17,7 +17,7 @@ from shiftlens.collect import collect_states
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import RUN_LOCK, UNFINISHED, running, write_atomic, writing
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.pooling import Pooling
 from shiftlens.store import MANIFEST, ActivationStore
 

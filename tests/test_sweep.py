@@ -8,8 +8,10 @@ from sklearn.covariance import OAS, LedoitWolf, ShrunkCovariance
 from shiftlens.area import choose_area
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import METRICS, fixed_rank_distance, svd_basis, variance_rank
+from shiftlens.layer_sweep import COLUMNS
 from shiftlens.store import ActivationStore
-from shiftlens.sweep import COLUMNS, DEFAULT_METRICS, sweep_layers
+from shiftlens.sweep import sweep_layers
+from shiftlens.sweep_options import DEFAULT_METRICS
 
 N, D, LAYERS = 60, 8, 5
 LANGUAGES = ("en", "es", "fi")

@@ -13,7 +13,8 @@ from shiftlens.config import TrainConfig
 from shiftlens.evaluate import evaluate
 from shiftlens.settings import with_settings_files
 from shiftlens.sft import SftRecord, load_records
-from shiftlens.train import load_trained, run_train
+from shiftlens.train import run_train
+from shiftlens.trained import load_trained
 
 
 @pytest.fixture(scope="module")

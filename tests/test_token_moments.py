@@ -20,7 +20,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.files import writing
 from shiftlens.geometry import Moments
 from shiftlens.geometry.spd import from_factor
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.plan import plan_collection
 from shiftlens.pooling import Pooling
 from shiftlens.store import MANIFEST, ActivationStore

@@ -11,9 +11,9 @@ from shiftlens.app.worker import Job
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
 from shiftlens.lens import TextLens, TokenLanguages, text_lens
-from shiftlens.models import residual_hooks
 from shiftlens.patching.prompts import read_prompt
 from shiftlens.plots.lens import COLOURS
+from shiftlens.residual import residual_hooks
 
 MOST_CELLS = 8_000
 """Most layers times tokens that are drawn."""

@@ -20,9 +20,10 @@ from shiftlens.folders.files import (
     read_sweep,
     read_sweep_table,
 )
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.models import LanguageModel
 from shiftlens.settings import read_settings
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import sweep_layers
 from shiftlens.token_moments import TOKENS

@@ -82,7 +82,9 @@ class PatchView:
         self.clicks.connect(app)
         self._connect_typing(app)
         self._connect_asking(app)
+        self._connect_choosing(app)
         self._connect_showing(app)
+        self._connect_answering(app)
         connect_take_away(app, "patch", ["patch-figure"], self._table)
 
     def _connect_typing(self, app: Dash) -> None:
@@ -143,6 +145,7 @@ class PatchView:
                 return no_update
             return self.runner.ask(asked, lambda: self._patch(*typed))
 
+    def _connect_choosing(self, app: Dash) -> None:
         @app.callback(
             Output("patch-cell", "data", allow_duplicate=True),
             Output("patch-figure", "clickData"),
@@ -217,6 +220,7 @@ class PatchView:
             words = (shows, summary(result), unknown)
             return figure, *words, False, False, link("patch", state), python, [done, head]
 
+    def _connect_answering(self, app: Dash) -> None:
         @app.callback(
             Output("patch-answer", "children"),
             Input(self.clicks.done, "data"),

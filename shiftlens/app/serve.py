@@ -13,7 +13,7 @@ from shiftlens.app.session import Session
 from shiftlens.app.worker import Worker
 from shiftlens.config import ServeConfig
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer

@@ -9,7 +9,8 @@ from shiftlens.app.worker import Job, Worker
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import DOMINANT
-from shiftlens.models import LanguageModel, residual_hooks
+from shiftlens.models import LanguageModel
+from shiftlens.residual import residual_hooks
 
 DEMO = "demo"
 NEEDS_RUN = (

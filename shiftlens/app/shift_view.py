@@ -116,11 +116,12 @@ class ShiftView:
         if self.lacking:
             return
         self.runner.connect(app)
+        self._connect_restoring(app)
         self._connect_asking(app)
         self._connect_showing(app)
         connect_take_away(app, "shift", ["shift-figure"], self._table)
 
-    def _connect_asking(self, app: Dash) -> None:
+    def _connect_restoring(self, app: Dash) -> None:
         @app.callback(
             *(Output(f"shift-{name}", "value") for name in CONTROLS),
             Input("shift-restore", "data"),
@@ -141,6 +142,7 @@ class ShiftView:
         def own(item: str) -> bool:
             return item != OWN
 
+    def _connect_asking(self, app: Dash) -> None:
         @app.callback(
             Output(self.runner.asked, "data"),
             Input("view", "value"),

@@ -103,6 +103,7 @@ class SweepView:
             return
         self.runner.connect(app)
         self._connect_asking(app)
+        self._connect_offering(app)
         self._connect_drawing(app)
         self._connect_reading(app)
         connect_take_away(app, "sweep", ["sweep-curves", "sweep-plane"], self._table)
@@ -146,7 +147,7 @@ class SweepView:
                 return no_update
             return self.runner.ask(asked, lambda: self._project(axes))
 
-    def _connect_drawing(self, app: Dash) -> None:
+    def _connect_offering(self, app: Dash) -> None:
         @app.callback(
             Output("sweep-metric", "options"),
             Output("sweep-metric", "value"),
@@ -170,6 +171,7 @@ class SweepView:
             )
             return labels, there[0], lacks, False, False
 
+    def _connect_drawing(self, app: Dash) -> None:
         @app.callback(
             Output("sweep-curves", "figure"),
             Input("sweep-metric", "value"),

@@ -137,7 +137,7 @@ def check(config: CheckConfig) -> int:
       shiftlens check ./my-model --dtype bfloat16
     """
     from shiftlens.check import TOLERANCE, check_model
-    from shiftlens.models import load_model
+    from shiftlens.loading import load_model
 
     model = load_model(config.model, dtype=config.dtype, device=config.device)
     table, passed = check_model(model)

@@ -15,10 +15,10 @@ from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.forms import is_code, misfit
 from shiftlens.geometry import METRICS
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.settings import read_settings
 from shiftlens.shift import check_area
 from shiftlens.store import ActivationStore
-from shiftlens.sweep import LayerSweep
 from shiftlens.token_moments import TokenMoments
 
 CONFIG = "config.yaml"

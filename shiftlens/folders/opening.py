@@ -19,9 +19,9 @@ from shiftlens.folders.files import (
 )
 from shiftlens.folders.runs import DemoFolder, States, SweepFolder, TrainFolder
 from shiftlens.forms import misfit
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.settings import read_settings
 from shiftlens.store import MANIFEST, STORE, ActivationStore
-from shiftlens.sweep import LayerSweep
 from shiftlens.token_moments import TOKENS, TokenMoments
 from shiftlens.whose import owner
 

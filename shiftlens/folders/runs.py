@@ -10,8 +10,8 @@ import pandas as pd
 
 from shiftlens.corpora import Corpus
 from shiftlens.folders.files import read_corpus
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.store import ActivationStore
-from shiftlens.sweep import LayerSweep
 from shiftlens.token_moments import TokenMoments
 
 

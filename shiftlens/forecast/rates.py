@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from shiftlens.models import DTYPES, find_device
+from shiftlens.loading import DTYPES, find_device
 
 DECOMPOSED = 512
 """Width of the matrix whose decomposition is timed."""

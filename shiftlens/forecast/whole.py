@@ -13,7 +13,8 @@ from shiftlens.forecast.rates import Rates, measure_rates
 from shiftlens.forecast.shape import ModelShape, Texts
 from shiftlens.forecast.sweep import SweepForecast, forecast_sweep
 from shiftlens.forecast.training import Steps, TrainingForecast, forecast_training
-from shiftlens.models import LanguageModel, read_config
+from shiftlens.loading import read_config
+from shiftlens.models import LanguageModel
 from shiftlens.plan import CollectionPlan, shard_language
 from shiftlens.plan_config import PlanConfig
 from shiftlens.tokens import token_batches

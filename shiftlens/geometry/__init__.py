@@ -21,7 +21,8 @@ from shiftlens.geometry.jackknife import (
     jackknife_interval,
     rows_without_groups,
 )
-from shiftlens.geometry.metrics import METRICS, REQUIREMENTS, Metric, metrics_named
+from shiftlens.geometry.metric import REQUIREMENTS, Metric
+from shiftlens.geometry.metrics import METRICS, metrics_named
 from shiftlens.geometry.moments import Moments
 from shiftlens.geometry.pairwise import pairwise
 from shiftlens.geometry.projection import (

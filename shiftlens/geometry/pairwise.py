@@ -9,7 +9,8 @@ import numpy as np
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry.arrays import FloatArray, as_states
-from shiftlens.geometry.metrics import METRICS, Metric
+from shiftlens.geometry.metric import Metric
+from shiftlens.geometry.metrics import METRICS
 from shiftlens.geometry.shrinkage import Shrinkage
 from shiftlens.geometry.summary import summarise
 

@@ -12,8 +12,10 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
+from shiftlens.architectures import architecture_adapter
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import LanguageModel, _adapter, residual_hooks
+from shiftlens.models import LanguageModel
+from shiftlens.residual import residual_hooks
 
 AGREES = 0.02
 """Largest difference allowed, as a share of the logits' spread; bfloat16 is within 0.01."""
@@ -55,7 +57,7 @@ class LensHead:
                 NaN or infinite.
         """
         check_decoder(model)
-        adapter = _adapter(model.hf)
+        adapter = architecture_adapter(model.hf)
         parts = [
             attrgetter(adapter.component_mapping[part].name)(model.hf)
             for part in ("ln_final", "project_out", "unembed")

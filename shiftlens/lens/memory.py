@@ -7,7 +7,7 @@ from transformers import PreTrainedConfig
 from shiftlens.asked import check_dtype
 from shiftlens.lens.head import CHECK_COPIES, PROBE, refuse_other_kinds
 from shiftlens.lens.reading import CHUNK_BYTES, COPIES
-from shiftlens.models import DTYPES
+from shiftlens.loading import DTYPES
 from shiftlens.weightless import weightless
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.lens.head import LensHead
-from shiftlens.models import LanguageModel, residual_hooks
+from shiftlens.models import LanguageModel
+from shiftlens.residual import residual_hooks
 from shiftlens.shift import Shift
 
 CHUNK_BYTES = 64 * 2**20

@@ -1,12 +1,11 @@
 """What scaling a language's neurons does to each language's loss, beside other neurons."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from shiftlens.corpora import Corpus
@@ -16,9 +15,8 @@ from shiftlens.models import LanguageModel
 from shiftlens.neurons.controls import matched_neurons, random_neurons
 from shiftlens.neurons.counts import Keep, made_anew
 from shiftlens.neurons.found import NeuronsFound
-from shiftlens.neurons.hooks import scaling
+from shiftlens.neurons.passes import LossPasses
 from shiftlens.pooling import Pooling
-from shiftlens.text_loss import text_losses
 from shiftlens.tokens import tokenize
 
 RANDOM, MATCHED = "random", "as active"
@@ -164,34 +162,18 @@ def measure_effects(
         raise ShiftlensError(f"the held-out text lacks {', '.join(missing)}; give it, or leave out")
     tokenized = tokenize(model, held_out, Pooling(special_tokens=True), max_length)
     ids = {code: tokenized[code].ids for code in found.languages}
-    controls = [random_neurons(found, seed, draw) for draw in range(draws)]
+    draw_sets = [random_neurons(found, seed, draw) for draw in range(draws)]
     matched = matched_neurons(found)
-    per_pass = len(ids) * len(held_out)
-    total = (2 + len(ids) + draws) * per_pass
+    total = (2 + len(ids) + draws) * len(ids) * len(held_out)
     with tqdm(total=total, unit="texts", desc="losses", disable=not progress or None) as bar:
-
-        def losses(code: str, neurons: Mapping[int, Tensor]) -> np.ndarray:
-            with scaling(model, neurons, factor):
-                try:
-                    values = text_losses(model, ids[code], batch_tokens)
-                except ShiftlensError as error:
-                    raise ShiftlensError(f"held-out text, language {code}: {error}") from error
-            bar.update(len(values))
-            return values
-
-        def of_all(name: str, neurons: Mapping[str, Mapping[int, Tensor]]) -> np.ndarray:
-            end = (bar.n // per_pass + 1) * per_pass
-            values = keep(name, lambda: np.stack([losses(c, neurons[c]) for c in ids]))
-            bar.update(end - bar.n)
-            return values
-
-        plain = of_all("plain", {code: {} for code in ids})
-        scaled = [of_all(f"scaled-{c}", {code: found.of(c) for code in ids}) for c in ids]
-        control = [of_all(f"random-{n}", drawn) for n, drawn in enumerate(controls)]
-        alike = of_all("as-active", matched)
+        passes = LossPasses(model, ids, factor, batch_tokens, keep, bar)
+        plain = passes.losses("plain", {code: {} for code in ids})
+        scaled = [passes.losses(f"scaled-{c}", dict.fromkeys(ids, found.of(c))) for c in ids]
+        random = [passes.losses(f"random-{n}", drawn) for n, drawn in enumerate(draw_sets)]
+        alike = passes.losses("as-active", matched)
     counts = found.counts.sum(axis=0)
     return NeuronEffects(
-        found.languages, factor, counts, plain, np.array(scaled), np.array(control), alike
+        found.languages, factor, counts, plain, np.array(scaled), np.array(random), alike
     )
 
 

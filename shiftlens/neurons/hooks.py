@@ -6,14 +6,15 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from shiftlens.architectures import architecture_adapter
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import LanguageModel, _adapter
+from shiftlens.models import LanguageModel
 from shiftlens.patching.components import projections
 
 
 def _gates(model: LanguageModel) -> list[tuple[nn.Module, Callable[..., Any]]] | None:
     """Each block's gate projection and activation function; None where MLPs have no gate."""
-    mlp = _adapter(model.hf).component_mapping["blocks"].submodules["mlp"]
+    mlp = architecture_adapter(model.hf).component_mapping["blocks"].submodules["mlp"]
     if "gate" not in mlp.submodules:
         return None
     found: list[tuple[nn.Module, Callable[..., Any]]] = []

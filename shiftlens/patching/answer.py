@@ -93,11 +93,7 @@ def patched_answer(
     sites = find_sites(*pair, align)
     [layer] = layers_of(model, component, [layer])
     whole_numbers(site=site, top=top, max_new_tokens=max_new_tokens)
-    if not -len(sites) <= site < len(sites):
-        raise ShiftlensError(f"there is no site {site}; the texts have sites 0..{len(sites) - 1}")
-    if head not in heads_of(model, component):
-        found = f"heads 0..{n_heads(model) - 1}" if component == "head" else "no heads"
-        raise ShiftlensError(f"there is no head {head}: component {component!r} has {found}")
+    _check_place(model, component, len(sites), site, head)
     for name, number in (("top", top), ("max_new_tokens", max_new_tokens)):
         if number < 1:
             raise ShiftlensError(f"{name} is {number}; give 1 or more")
@@ -114,6 +110,16 @@ def patched_answer(
         )
     )
     return PatchedAnswer(own, unpatched, patched, layer, sites[site], head)
+
+
+def _check_place(
+    model: LanguageModel, component: str, sites: int, site: int, head: int | None
+) -> None:
+    if not -sites <= site < sites:
+        raise ShiftlensError(f"there is no site {site}; the texts have sites 0..{sites - 1}")
+    if head not in heads_of(model, component):
+        found = f"heads 0..{n_heads(model) - 1}" if component == "head" else "no heads"
+        raise ShiftlensError(f"there is no head {head}: component {component!r} has {found}")
 
 
 def _continue(

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from shiftlens.architectures import architecture_adapter
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import LanguageModel, _adapter
+from shiftlens.models import LanguageModel
 
 COMPONENTS = {
     "resid": "residual stream",
@@ -73,7 +74,7 @@ def projections(model: LanguageModel, component: str) -> list[nn.Module]:
         ShiftlensError: TransformerLens's adapter knows none, as in a mixture of experts.
     """
     kind, part = ("mlp", "out") if component == "mlp_out" else ("attn", "o")
-    module = _adapter(model.hf).component_mapping["blocks"].submodules.get(kind)
+    module = architecture_adapter(model.hf).component_mapping["blocks"].submodules.get(kind)
     inner = None if module is None else module.submodules.get(part)
     if inner is None:
         raise ShiftlensError(

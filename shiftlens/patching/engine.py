@@ -16,11 +16,12 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 
 from shiftlens.generation import cache_argument
-from shiftlens.models import LanguageModel, residual_hooks
+from shiftlens.models import LanguageModel
 from shiftlens.patching.alignment import Site
 from shiftlens.patching.components import n_heads, projections
 from shiftlens.patching.growing import GROWING, every_row_alike, prefix_cache
 from shiftlens.patching.metrics import check_finite
+from shiftlens.residual import residual_hooks
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Patch every layer and site of a pair of texts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -100,24 +100,15 @@ def patch(
     check_mapping(subspace)
     chosen = layers_of(model, component, subspace if layers is None else layers)
     bases = check_subspace(model, component, chosen, subspace, part)
-    patches = [
-        Patch(layer, site, head)
-        for layer in chosen
-        for head in heads_of(model, component)
-        for site in sites
-    ]
+    heads = heads_of(model, component)
+    patches = [Patch(layer, site, head) for layer in chosen for head in heads for site in sites]
     batches = _batches(patches, same_prefix(*pair), max_rows)
     patcher = Patcher(model, pair[0].ids, pair[1].ids, component, chosen, bases, part)
     read = partial(_read, measure, patcher.clean_logits, list(tokens.values()))
     ends = read(torch.cat([patcher.clean_logits, patcher.corrupt_logits]))
     found = np.tile(ends[1], (len(patches), 1))
-    bar = tqdm(batches, desc="patches", disable=None if progress is None else True)
-    for done, rows in enumerate(bar, 1):
-        if cancelled is not None and cancelled():
-            raise Cancelled("patching was cancelled")
+    for rows in _watched(batches, progress, cancelled):
         found[rows] = read(patcher.run([patches[row] for row in rows]))
-        if progress is not None:
-            progress(done, len(batches))
     tops = [[token_text(model, int(token)) for token in side[:, 2]] for side in (ends, found)]
     table = _table(pair, sites, patches, list(tokens), found, ends[:, 0])
     return PatchResult(
@@ -161,6 +152,21 @@ def _batches(patches: Sequence[Patch], same: int, max_rows: int) -> list[list[in
     ]
     moving.sort(key=lambda number: patches[number].start)
     return [sorted(moving[n : n + max_rows]) for n in range(0, len(moving), max_rows)]
+
+
+def _watched(
+    batches: Sequence[list[int]],
+    progress: Callable[[int, int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> Iterator[list[int]]:
+    """The batches, counted on a bar or by the caller, until the caller asks to stop."""
+    bar = tqdm(batches, desc="patches", disable=None if progress is None else True)
+    for done, rows in enumerate(bar, 1):
+        if cancelled is not None and cancelled():
+            raise Cancelled("patching was cancelled")
+        yield rows
+        if progress is not None:
+            progress(done, len(batches))
 
 
 def _table(

@@ -2,7 +2,6 @@
 
 import hashlib
 import html
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from io import BytesIO
@@ -16,6 +15,7 @@ from shiftlens.config import RECORDED
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import make_folder, write_atomic
 from shiftlens.plots.style import shared_style
+from shiftlens.written import write_json
 
 PNG_DPI = 200
 FORMATS = {
@@ -82,7 +82,7 @@ def save_answer(figure: Figure, stem: Path, analysis: str, facts: Mapping[str, A
     versions = {name: version(name) for name in RECORDED}
     sidecar = {"analysis": analysis, **facts, "versions": versions}
     files = [*save_figure(figure, stem), stem.with_suffix(".json")]
-    write_atomic(files[-1], (json.dumps(sidecar, indent=1) + "\n").encode())
+    write_json(files[-1], sidecar)
     return files
 
 

@@ -11,9 +11,9 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import DemoFolder, RunFolder, States, TrainFolder
 from shiftlens.geometry import METRICS
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.reports.curve_tables import agreement, shared_languages, shared_metrics, side_by_side
 from shiftlens.reports.score_tables import mean_difference, score_table
-from shiftlens.sweep import LayerSweep
 
 NOT_COMPARED = ("out",)
 """Settings that say where a run lies, not what it did."""

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from shiftlens.sweep import LayerSweep
+from shiftlens.layer_sweep import LayerSweep
 
 
 def rank_correlation(first: pd.Series, second: pd.Series) -> float:

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import pandas as pd
 import yaml
 
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.plots import PALETTE, layer_distance_interactive
 from shiftlens.plots.stages_page import Stage, layer_distance_stages
 from shiftlens.plots.style import MEAN_COLOUR
 from shiftlens.reports.parts import curves_part, picture, write_page
-from shiftlens.sweep import LayerSweep
 
 BASE = "base"
 GEOMETRY = "geometry.png"

@@ -10,12 +10,12 @@ from shiftlens.config import SweepConfig, TrainConfig
 from shiftlens.folders.runs import RunFolder, SweepFolder, TrainFolder
 from shiftlens.geometry import METRICS
 from shiftlens.languages import language_name
+from shiftlens.layer_sweep import LayerSweep
 from shiftlens.reports.cautions import cautions, token_table
 from shiftlens.reports.curve_tables import rank_correlation
 from shiftlens.reports.figures import sweep_figures
 from shiftlens.reports.parts import command_line, write_page
 from shiftlens.reports.training import training_context
-from shiftlens.sweep import LayerSweep
 
 PAGE = "report.html"
 

@@ -176,7 +176,7 @@ def test_a_text_with_too_many_cells_is_refused(session, monkeypatch):
 
 
 def test_without_a_run_it_says_what_the_masses_need(tmp_path):
-    model = sl.models.load_model(tiny_model("llama"), tiny_tokenizer())
+    model = sl.load_model(tiny_model("llama"), tiny_tokenizer())
     bare = Session(model, "float32", None, tmp_path, Worker())
     found, why = token_languages(bare)
     assert found is None and "shiftlens sweep --model" in why

@@ -14,11 +14,12 @@ from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.export import export_run
 from shiftlens.files import RUN_LOCK, running, writing
+from shiftlens.manifests import SHARD
 from shiftlens.model_tests import run_tests
 from shiftlens.shift import Shift
-from shiftlens.store import SHARD, ActivationStore
+from shiftlens.store import ActivationStore
 from shiftlens.token_moments import collect_token_moments
-from shiftlens.trainer import last_checkpoint
+from shiftlens.training.checkpoints import last_checkpoint
 
 TEXTS = {"en": [f"a cat {n}" for n in range(8)], "es": [f"un gato {n}" for n in range(8)]}
 

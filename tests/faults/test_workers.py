@@ -8,10 +8,10 @@ from same_files import contents, differing
 from test_before_after import config_of, files, quiet  # noqa: F401
 from torch.utils.data import get_worker_info
 
-from shiftlens import experiment, train
+from shiftlens import experiment, train_task
 from shiftlens.errors import ShiftlensError
 from shiftlens.experiment import run_grid
-from shiftlens.trainer import training_arguments
+from shiftlens.training.arguments import training_arguments
 
 
 def test_a_lost_loader_of_data_is_one_line_and_the_training_goes_on(
@@ -22,10 +22,10 @@ def test_a_lost_loader_of_data_is_one_line_and_the_training_goes_on(
     def with_worker(config, folder):
         return training_arguments(config, folder, dataloader_num_workers=1)
 
-    monkeypatch.setattr(train, "training_arguments", with_worker)
+    monkeypatch.setattr(train_task, "training_arguments", with_worker)
     config = config_of(files, tmp_path / "run", steps=4, save_every=1)
     quiet(config_of(files, tmp_path / "whole", steps=4, save_every=1))
-    from shiftlens import trainer
+    from shiftlens.training import trainer
 
     collator = trainer.collator
 

@@ -15,7 +15,7 @@ from shiftlens.app.shift_view import ShiftView
 from shiftlens.app.sweep_view import SweepView
 from shiftlens.app.texts import typed_lines, typed_text
 from shiftlens.app.worker import Worker
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 
 
 @cache

@@ -23,6 +23,7 @@ from shiftlens.config import SweepConfig, TrainConfig, to_yaml
 from shiftlens.corpora import load_corpus
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import DemoFolder
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.pooling import Pooling
 from shiftlens.reports.cautions import cautions
 from shiftlens.reports.compare import compare_runs
@@ -30,7 +31,7 @@ from shiftlens.reports.compare_page import comparison_text
 from shiftlens.sentence_labels import read_labels
 from shiftlens.settings import read_settings, yaml_arguments
 from shiftlens.sft import load_records
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 from shiftlens.store import MANIFEST, ActivationStore
 
 Seal = Callable[[bytes], bytes]

@@ -3,7 +3,7 @@
 import tiny
 import torch
 
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 
 NORMS = {
     "gpt2": "transformer.ln_f",

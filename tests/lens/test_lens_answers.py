@@ -9,10 +9,11 @@ from by_hand import early_logits, load, next_token
 from scipy import stats
 
 from shiftlens.errors import ShiftlensError
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.lens import answer_lens, answer_pivots, answer_summary, answer_tables
 from shiftlens.pooling import Pooling
 from shiftlens.sft import SftRecord
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 
 WORDS = {
     "1": {"en": ("one cat", "ab"), "es": ("un gato ñ", "cd"), "fi": ("yksi kissa nyt", "äd")},

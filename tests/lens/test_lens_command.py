@@ -15,11 +15,12 @@ from shiftlens import kept_tables, lens_run
 from shiftlens.cli import main
 from shiftlens.corpora import load_corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.lens import TokenLanguages, answer_lens, language_lens
 from shiftlens.lens_config import LensConfig
 from shiftlens.sft import load_records
-from shiftlens.shift import LanguageVectors, Shift
-from shiftlens.train import save_model
+from shiftlens.shift import Shift
+from shiftlens.trained import save_model
 
 CODES = ("en", "de", "fi")
 GIVEN = ["lens", "--model", "demo", "--corpus", "demo", "--languages", "en,de,fi"]

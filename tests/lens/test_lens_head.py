@@ -7,11 +7,12 @@ from by_hand import early_logits, load
 from transformer_lens.tools.analysis import logit_lens
 from transformers import OlmoConfig, OlmoForCausalLM
 
+from shiftlens.bridge import bridged
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.lens import LensHead, language_lens, text_lens
 from shiftlens.lens.reading import read_layers
-from shiftlens.models import bridged, load_model
+from shiftlens.loading import load_model
 
 TEXT = "Who has 3 cats, and why?"
 

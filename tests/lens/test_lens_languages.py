@@ -10,9 +10,10 @@ from scipy import stats
 
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
+from shiftlens.language_vectors import LanguageVectors
 from shiftlens.lens import TokenLanguages, language_lens, leader
 from shiftlens.pooling import Pooling
-from shiftlens.shift import LanguageVectors, Shift
+from shiftlens.shift import Shift
 
 TEXTS = {
     "en": ["cab", "a cab and a dad bead", "bad", "fabbed"],

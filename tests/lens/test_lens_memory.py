@@ -20,7 +20,7 @@ from transformers import (
 from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.lens import TokenLanguages, language_lens, lens_memory
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 
 GIB = 2**30
 LARGE = LlamaConfig(

@@ -11,7 +11,8 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from shiftlens.models import LanguageModel, load_model
+from shiftlens.loading import load_model
+from shiftlens.models import LanguageModel
 
 EN, FI = "How much is seven plus 12?", "Paljonko on seitsemän plus 12?"
 TEXTS = ["seven plus seven is fourteen", "seitsemän plus viisi on kaksitoista", "Wie viel größer"]

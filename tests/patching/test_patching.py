@@ -9,8 +9,9 @@ import torch
 
 import shiftlens as sl
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model, residual_hooks
+from shiftlens.loading import load_model
 from shiftlens.patching import COMPONENTS, Cancelled, Site, patched_answer
+from shiftlens.residual import residual_hooks
 
 CLEAN, CORRUPT = "hello, a cat ", "no, he is "
 ANSWERS = ["e", "h"]

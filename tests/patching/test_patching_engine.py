@@ -19,19 +19,12 @@ from plain_patching import (
     one_patch,
 )
 
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.patching import COMPONENTS, Site, align_texts, patch
 from shiftlens.patching.engine import Patch, Patcher
 from shiftlens.patching.growing import GROWING
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny models gain nothing from more, and lose much where the cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(params=tiny.DECODERS, scope="module")

@@ -5,7 +5,7 @@ import pytest
 from shiftlens.demo.items import Item, items
 from shiftlens.demo.numbers import NUMBERS
 from shiftlens.demo.world import question
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.patching import EXAMPLES, patch
 
 NUMBER, SUM, LANGUAGE = EXAMPLES

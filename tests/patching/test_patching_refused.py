@@ -7,7 +7,7 @@ import torch
 
 from shiftlens import LanguageSubspace
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.patching import patch, patched_answer
 
 CLEAN, CORRUPT = "hello, a cat ", "no, he is "

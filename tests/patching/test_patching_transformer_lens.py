@@ -6,7 +6,8 @@ import tiny
 import torch
 from transformer_lens import patching as lens
 
-from shiftlens.models import bridged, load_model
+from shiftlens.bridge import bridged
+from shiftlens.loading import load_model
 from shiftlens.patching import patch
 
 ANSWERS = ["e", "h"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shiftlens.errors import ShiftlensError
-from shiftlens.models import load_model
+from shiftlens.loading import load_model
 from shiftlens.patching import patch
 from shiftlens.plots import (
     LAYER_AXIS,

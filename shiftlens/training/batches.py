@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shiftlens.contrastive import PairBatch
 from shiftlens.models import LanguageModel
-from shiftlens.parallel import own_part
 from shiftlens.sft import IGNORED, SftRecord, encode_prompts, encode_record, eos_token
+from shiftlens.training.parallel import own_part
+from shiftlens.training.sampling import PairBatch
 
 TRANSLATION_MARK = "Translation: "
 
