@@ -8,19 +8,19 @@ the batches, padding included, the processor time of planning and collecting, th
 the peak resident memory after each. Processor time, since the clock also counts what else the
 machine does.
 
-Below each series stand, for both parts,
+Below each series stand, for both parts and for the run,
 
 - the slope of log time over log size, and the largest memory over the smallest;
 - time t = a + b n at size n, fitted by least squares of relative errors, with the largest of them:
   what it costs whatever the size, and what grows in proportion;
 - the slope over the sizes at which b n is nine tenths of that t or more, where three are so large;
-- of collecting, the slope over the tokens of the batches, which is the work that the model does:
+- except of the sweep, the slope over the tokens of the batches, the work that the model does:
   few sentences fill few batches, and are padded more.
 
-Goals: slope 1.00 +- 0.05, memory within 5%. The sweep of a layer holds the sentence vectors of one
-language, which is 4 d bytes a sentence, 8 d in float64, and twice that while they are factored.
+Goals: slope 1.00 +- 0.05, memory within 5%. A run is both, collecting and sweeping. Its batches are
+of 1,024 tokens by default here, which 250 sentences fill too: memory is that of a full batch.
 
-Command: python benchmarks/scaling.py [--largest 16000] [--languages 16]
+Command: python benchmarks/scaling.py [--largest 16000] [--languages 16] [--batch-tokens 4096]
 Cost: about 6 minutes on one core, 1 GB of memory, 200 MB of disk in the temporary folder.
 """
 
@@ -129,7 +129,7 @@ def padded_tokens(plan) -> int:
     return total
 
 
-def measure(sentences: int, languages: int) -> dict[str, float]:
+def measure(sentences: int, languages: int, batch_tokens: int) -> dict[str, float]:
     """One point, in this process."""
     from shiftlens.collect import collect_states, plan_collection
     from shiftlens.corpora import load_corpus
@@ -144,7 +144,7 @@ def measure(sentences: int, languages: int) -> dict[str, float]:
         write_corpus(folder / "texts", sentences, languages)
         start = time.process_time()
         corpus = load_corpus(folder / "texts")
-        plan = plan_collection(model, corpus)
+        plan = plan_collection(model, corpus, batch_tokens=batch_tokens)
         store = collect_states(model, corpus, folder / "states", progress=False, plan=plan)
         collected, memory = time.process_time(), peak_mb()
         sweep_layers(store, progress=False)
@@ -155,12 +155,15 @@ def measure(sentences: int, languages: int) -> dict[str, float]:
             "collect_mb": memory,
             "sweep_s": swept - collected,
             "sweep_mb": peak_mb(),
+            "run_s": swept - start,
+            "run_mb": peak_mb(),
         }
 
 
-def point(sentences: int, languages: int) -> dict[str, float]:
+def point(sentences: int, languages: int, batch_tokens: int) -> dict[str, float]:
     """One point, in a process of its own."""
-    command = [sys.executable, __file__, "--one", str(sentences), str(languages)]
+    options = ["--one", str(sentences), str(languages), "--batch-tokens", str(batch_tokens)]
+    command = [sys.executable, __file__, *options]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
@@ -188,7 +191,7 @@ def describe(part: str, what: str, sizes: list[float], points: list[dict[str, fl
     if 3 <= len(large) < len(sizes):
         there = slope([sizes[i] for i in large], [seconds[i] for i in large])
         print(f"{'':7} from {sizes[large[0]]} {what} on: slope {there:.3f}")
-    if part == "collect":
+    if part != "sweep":
         print(f"{'':7} by tokens: slope {slope([at['tokens'] for at in points], seconds):.3f}")
 
 
@@ -200,7 +203,7 @@ def series(what: str, sizes: list[int], points: list[dict[str, float]]) -> None:
             f"{size:9}  {at['tokens']:9}  {at['collect_s']:9.2f}  {at['collect_mb']:7.0f}"
             f"  {at['sweep_s']:8.2f}  {at['sweep_mb']:7.0f}"
         )
-    for part in ("collect", "sweep"):
+    for part in ("collect", "sweep", "run"):
         describe(part, what, list(sizes), points)
 
 
@@ -209,16 +212,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--largest", type=int, default=16_000)
     parser.add_argument("--languages", type=int, default=len(NAMES))
-    parser.add_argument("--one", type=int, nargs=2)
+    parser.add_argument("--batch-tokens", type=int, default=1024)
+    parser.add_argument("--one", type=int, nargs=2, metavar=("SENTENCES", "LANGUAGES"))
     arguments = parser.parse_args()
+    most = arguments.batch_tokens
     if arguments.one:
-        print(json.dumps(measure(*arguments.one)))
+        print(json.dumps(measure(*arguments.one, most)))
         return
     doublings = range(int(np.log2(arguments.largest / SMALLEST)) + 1)
     sizes = [SMALLEST * 2**n for n in doublings]
-    series("sentences", sizes, [point(n, 2) for n in sizes])
+    series("sentences", sizes, [point(n, 2, most) for n in sizes])
     counts = [n for n in (2, 4, 8, 16) if n <= arguments.languages]
-    series("languages", counts, [point(SENTENCES, n) for n in counts])
+    series("languages", counts, [point(SENTENCES, n, most) for n in counts])
 
 
 if __name__ == "__main__":
