@@ -113,7 +113,7 @@ def steering_tradeoff(table: pd.DataFrame, target: str) -> Figure:
                     axes.annotate(f"{strength:g}", place, xytext=(4, 3), color=colour,
                                   textcoords="offset points", fontsize="small")  # fmt: skip
         axes.set_xlabel(f"share of answers in {name}")
-        axes.set_ylabel(f"right answers, in {name}")
+        axes.set_ylabel(f"share of answers right and in {name}")
         figure.legend(loc="outside lower center", ncols=6)
         figure.draw_without_rendering()
     return figure
@@ -164,7 +164,7 @@ def arms_by_language(table: pd.DataFrame) -> Figure:
                           color=PALETTE[number % len(PALETTE)], label=arm)  # fmt: skip
         axes.set_xticks(range(len(languages)), [language_name(code) for code in languages])
         axes.set_ylim(0, 1.02)
-        axes.set_ylabel("exact match")
+        axes.set_ylabel("exact match, share of the questions\n(mean and range over seeds)")
         figure.legend(loc="outside lower center", ncols=len(arms))
         figure.draw_without_rendering()
     return figure
