@@ -13,7 +13,7 @@ from shiftlens.card import Facts, model_card, run_facts
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import saving, writing
 from shiftlens.languages import language_list
-from shiftlens.models import LanguageModel
+from shiftlens.models import LanguageModel, quietly
 from shiftlens.shift import Shift
 from shiftlens.trained import check_weights, load_trained
 
@@ -125,5 +125,6 @@ def _write_deltas(
 
 
 def _save(model: LanguageModel, folder: Path) -> None:
-    model.hf.save_pretrained(folder)
-    model.tokenizer.save_pretrained(folder)
+    with quietly():
+        model.hf.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)

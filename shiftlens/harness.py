@@ -1,8 +1,12 @@
 """lm-evaluation-harness on a shifted model, and tasks for it from our own records."""
 
+import contextlib
 import copy
 import json
-from collections.abc import Sequence
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +63,12 @@ def run_harness(
         raise ShiftlensError(f"the shift needs the tasks' language; give one of {known}")
     manager = _manager(TaskManager, tasks, folder)
     tokenizer = copy.deepcopy(model.tokenizer)  # the harness sets its padding
-    harnessed = HFLM(pretrained=model.hf, tokenizer=tokenizer, batch_size=batch_size)
-    with shifted(model, shift, language or ""):
+    with _unsaid("lm_eval.models.huggingface"):
+        harnessed = HFLM(pretrained=model.hf, tokenizer=tokenizer, batch_size=batch_size)
+    for kind in ("loglikelihood", "loglikelihood_rolling", "generate_until"):
+        asked = partial(getattr(harnessed, kind), disable_tqdm=not sys.stderr.isatty())
+        setattr(harnessed, kind, asked)
+    with shifted(model, shift, language or ""), _without_bars_of_data():
         try:
             found = simple_evaluate(
                 model=harnessed, tasks=list(tasks), limit=limit, task_manager=manager
@@ -71,6 +79,35 @@ def run_harness(
             ) from error
     assert found is not None, "one process"
     return dict(found)
+
+
+@contextlib.contextmanager
+def _unsaid(name: str) -> Iterator[None]:
+    """Hear no warnings of a logger, here that the harness was given a model and not its name."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _without_bars_of_data() -> Iterator[None]:
+    """Show no bars of what takes no time: reading the tasks' data and filling their templates."""
+    import datasets
+    from lm_eval.api import task
+
+    shown, bar = datasets.is_progress_bar_enabled(), task.tqdm
+    datasets.disable_progress_bars()
+    task.tqdm = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        task.tqdm = bar
+        if shown:
+            datasets.enable_progress_bars()
 
 
 def _manager(kind: Any, tasks: Sequence[str], folder: str | Path | None) -> Any:

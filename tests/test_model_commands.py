@@ -31,14 +31,15 @@ def records(tmp_path):
     return path
 
 
-def test_export_writes_what_transformers_reads(run, tmp_path, capsys):
+def test_export_writes_what_transformers_reads(run, tmp_path, capfd):
     assert (
         main(["export", str(run), "--language", "sw", "--bake", "--out", str(tmp_path / "sw")]) == 0
     )
-    assert "how to load it" in capsys.readouterr().out
+    said = capfd.readouterr()
+    assert "how to load it" in said.out and said.err == ""
     assert load_model(tmp_path / "sw").hf.config.mlp_bias
     assert main(["export", str(run), "--out", str(tmp_path / "sw")]) == 2
-    assert "exists" in capsys.readouterr().err
+    assert "exists" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--shift", "--no-shift"])
@@ -50,15 +51,16 @@ def test_eval_of_records_is_evaluate_with_the_shift_or_without(run, records, tmp
     pd.testing.assert_frame_equal(pd.read_csv(out), expected)
 
 
-def test_eval_runs_the_harness_on_tasks_of_a_folder(run, records, tmp_path, capsys):
+def test_eval_runs_the_harness_on_tasks_of_a_folder(run, records, tmp_path, capfd):
     model, _ = load_trained(run / "model", device="cpu")
     [_, task] = write_tasks(model, load_records(records), tmp_path / "tasks", "mine")
     where = ["--lm-eval", task, "--tasks", str(tmp_path / "tasks")]
     assert yaml.safe_load((tmp_path / "tasks" / f"{task}.yaml").read_text())["task"] == task
     assert main(["eval", str(run), *where, "--language", "sw"]) == 0
-    assert "exact_match" in capsys.readouterr().out
+    said = capfd.readouterr()
+    assert "exact_match" in said.out and said.err == ""
     assert main(["eval", str(run), *where]) == 2
-    assert "needs the tasks' language" in capsys.readouterr().err
+    assert "needs the tasks' language" in capfd.readouterr().err
 
 
 def test_eval_is_told_what_to_run(run, capsys):

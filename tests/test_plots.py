@@ -4,14 +4,16 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.text import Text
+from PIL import Image
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import METRICS as REGISTERED
@@ -19,8 +21,8 @@ from shiftlens.languages import language_name
 from shiftlens.plots import (
     COMMON_LANGUAGES,
     LAYER_AXIS,
-    PALETTE,
     language_style,
+    language_styles,
     layer_distance,
     layer_distance_interactive,
     layer_step,
@@ -157,13 +159,47 @@ def test_drawing_leaves_matplotlib_as_it_was(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_language_keeps_its_look_in_every_figure():
-    few = lines_of(layer_distance(sweep(("en", "ht", "sw")), AREA))
-    many = lines_of(layer_distance(sweep(TWELVE), AREA))
-    for name in ("Swahili", "Haitian Creole"):
-        assert few[name].get_color() == many[name].get_color()
-        assert few[name].get_marker() == many[name].get_marker()
-    assert few["Swahili"].get_color() == language_style("sw").colour == PALETTE[6]
+def test_a_language_keeps_its_look_in_every_figure_of_a_run():
+    table = sweep(TWELVE).sample(frac=1, random_state=0)
+    looks = language_styles(sorted(TWELVE, reverse=True))
+    assert looks == {code: language_styles(TWELVE)[code] for code in looks}
+    page = {trace.name: trace for trace in layer_distance_interactive(table, AREA).data}
+    for metric in METRICS:
+        lines = lines_of(layer_distance(table, AREA, metric=metric))
+        for code in TWELVE[1:]:
+            line, trace = lines[language_name(code)], page[language_name(code)]
+            assert line.get_color() == looks[code].colour == trace.line.color
+            assert line.get_marker() == looks[code].marker
+            assert trace.marker.symbol == looks[code].symbol
+    assert looks["en"] == language_style("en") and looks["de"] == language_style("de")
+
+
+@pytest.mark.parametrize("number", [1, 2, 9, 11, 12, 22, 60])
+def test_languages_drawn_together_share_no_marker_before_all_are_used(number):
+    rng = np.random.default_rng(number)
+    codes = [*COMMON_LANGUAGES, "zh-Hans", "pt-BR", "nso", "ckb", "wo", "gn", "yue"]
+    for _ in range(5):
+        looks = language_styles(rng.permutation(codes)[:number].tolist())
+        assert len(set(looks.values())) == number
+        markers = Counter(style.marker for style in looks.values())
+        assert max(markers.values()) == -(-number // 11)
+        for one, other in combinations(looks.values(), 2):
+            if number <= 11:
+                assert one.colour != other.colour
+            elif number <= 22 and one.marker == other.marker:
+                assert abs(grey(one.colour) - grey(other.colour)) >= 40
+
+
+def grey(colour):
+    """The lightness of a colour, 0 to 255, as Pillow turns it to grey."""
+    return Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0))
+
+
+def test_of_one_language_there_is_no_mean():
+    table = sweep(("en", "de"))
+    assert set(lines_of(layer_distance(table, AREA))) == {"German", "en split-half floor"}
+    shown = {trace.name: trace.visible for trace in layer_distance_interactive(table, AREA).data}
+    assert shown["German"] and not shown["mean of 1 language"]
 
 
 def test_common_languages_look_different_from_each_other_and_from_the_rest():

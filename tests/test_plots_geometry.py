@@ -16,7 +16,7 @@ from shiftlens.plots import (
     before_after_interactive,
     distance_before_after,
     distance_before_after_interactive,
-    language_style,
+    language_styles,
     project_before_after,
     save_figure,
     save_html,
@@ -158,8 +158,8 @@ def test_the_figure_shows_the_table_on_the_same_axes():
                 line = lines[language_name(code)]
                 expected = points(table, name, code)
                 np.testing.assert_array_equal(line.get_xydata(), expected)
-                assert line.get_color() == language_style(code).colour
-                assert line.get_marker() == language_style(code).marker
+                assert line.get_color() == language_styles(CODES)[code].colour
+                assert line.get_marker() == language_styles(CODES)[code].marker
     assert [axes.get_title() for axes in figure.axes[:3]] == [
         "before training",
         "after training",

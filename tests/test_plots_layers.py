@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
 from shiftlens.plots import (
-    language_style,
+    language_styles,
     layer_geometry,
     layers_figure,
     layers_interactive,
@@ -239,7 +239,8 @@ def test_the_printed_figure_shows_the_tables_on_the_same_axes_in_a_row():
             assert ("translations of 12 sentences" in lines) == (by == "language")
             for name, own in here.groupby(by):
                 line = lines[language_name(name) if by == "language" else name]
-                style = language_style(name) if by == "language" else label_styles(TOPICS)[name]
+                looks = language_styles(CODES) if by == "language" else label_styles(TOPICS)
+                style = looks[name]
                 np.testing.assert_array_equal(line.get_xydata(), own[["x", "y"]])
                 assert (line.get_color(), line.get_marker()) == (style.colour, style.marker)
     assert [axes.get_title() for axes in figure.axes[:3]] == ["layer 0", "layer 2", "layer 4"]
@@ -262,7 +263,8 @@ def test_no_text_is_cut_or_laid_over_the_data(layers, methods):
         assert box.y0 >= -1 and box.y1 <= figure.bbox.y1 + 1
     (title,) = (text for text in figure.findobj(Text) if text.get_text() == "a model")
     assert title.get_window_extent().y0 >= figure.axes[0].get_tightbbox().y1 - 1
-    below = [*figure.legends, next(text for text in figure.texts if text.get_text() == LAYER_AXIS)]
+    words = next(text for text in figure.texts if text.get_text().endswith(LAYER_AXIS))
+    below = [*figure.legends, words]
     boxes = sorted((part.get_window_extent() for part in below), key=lambda box: box.y0)
     for lower, upper in pairwise(boxes):
         assert lower.y1 <= upper.y0 + 1

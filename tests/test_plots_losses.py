@@ -7,13 +7,14 @@ from test_plots_pairs import check_same_bytes, check_texts_are_inside
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.plots import training_curves, training_curves_interactive
+from shiftlens.plots.losses import STEP_AXIS
 
 PANELS = {
     "generation loss": "loss_lm",
     "loss of the pairs": "loss_pairs",
     "objective": "loss",
     "learning rate": "learning_rate",
-    "gradient": "grad_norm",
+    "gradient norm": "grad_norm",
 }
 
 
@@ -37,7 +38,7 @@ def test_every_panel_draws_its_column(points):
         np.testing.assert_array_equal(line.get_ydata(), column)
         np.testing.assert_array_equal(line.get_xdata(), 10 * np.arange(1, points + 1))
         assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > column.max()
-        assert axes.get_ylabel()
+        assert axes.get_ylabel() and axes.get_xlabel() == STEP_AXIS
     units = [axes.get_ylabel().replace("\n", " ") for axes in figure.axes]
     assert units[0].startswith("nats per token") and units[1].startswith("nats")
     check_texts_are_inside(figure)

@@ -12,7 +12,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
 from shiftlens.plots import (
     COMMON_LANGUAGES,
-    language_style,
+    language_styles,
     save_html,
     scores,
     scores_interactive,
@@ -76,8 +76,8 @@ def test_every_language_has_one_dot_before_and_one_after_where_the_results_say(m
     for (name, when), dot in dots.items():
         code = next(code for code in CODES if language_name(code) == name)
         assert dot.get_xdata()[0] == value_of(table, when, code, metric)
-        assert dot.get_color() == language_style(code).colour
-        assert dot.get_marker() == language_style(code).marker
+        assert dot.get_color() == language_styles(CODES)[code].colour
+        assert dot.get_marker() == language_styles(CODES)[code].marker
     joins = [line for line in axes.lines if len(line.get_xdata()) == 2]
     assert len(joins) == len(CODES)
     for join in joins:

@@ -1,22 +1,23 @@
 """A collection killed at any moment and run again ends as if it had not been killed."""
 
-import math
-import random
+import json
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from killing import Moment, fresh_seed, moments_of
 
 N_SHARDS = 40
 SCRIPT = """
-import os, sys, tempfile
+import json, os, sys, tempfile, time
 
 sys.path.insert(0, sys.argv[1])
 import tiny
 import torch
+from killing import await_child, count_touches
 
 torch.set_num_threads(1)
 from shiftlens import collect
@@ -45,14 +46,30 @@ def logged(model, plan, file, *rest):
 collect._shard_states = logged
 print("ready", flush=True)
 for line in sys.stdin:
-    path = line.strip()
-    if os.fork() == 0:
-        print(os.getpid(), flush=True)
+    path, stop_at, rest = json.loads(line)
+    begun, pid = time.perf_counter(), os.fork()
+    if pid == 0:
+        count_touches(path, path + ".touches", stop_at)
         collect_states(model, corpus, path, shard_rows=16, batch_tokens=256, progress=False)
         os._exit(0)
-    status = os.wait()[1]
-    print(os.waitstatus_to_exitcode(status), flush=True)
+    code, _ = await_child(pid, rest)
+    print(json.dumps([code, time.perf_counter() - begun]), flush=True)
 """
+
+
+@dataclass
+class Undisturbed:
+    """A run that nobody killed.
+
+    Attributes:
+        files: Bytes of every file.
+        touches: How often it touched its folder.
+        seconds: How long it took.
+    """
+
+    files: dict[str, bytes]
+    touches: int
+    seconds: float
 
 
 class Collector:
@@ -70,23 +87,14 @@ class Collector:
     def read(self):
         return self.process.stdout.readline().strip()
 
-    def run(self, path, kill_at=None, seconds=0.0):
-        """Collect into a folder; the exit status (-9 where killed) and the seconds it took.
+    def run(self, path, stop_at=None, rest=0.0):
+        """Collect into a folder; the exit code (-9 where killed) and the seconds it took.
 
-        With ``kill_at`` it is killed when that share of the shards is there, whole shards by their
-        number and the rest by the seconds that a run takes.
+        With ``stop_at`` it is killed ``rest`` seconds after that touch of its folder.
         """
-        self.process.stdin.write(f"{path}\n")
+        self.process.stdin.write(json.dumps([str(path), stop_at, rest]) + "\n")
         self.process.stdin.flush()
-        pid = int(self.read())
-        start = time.perf_counter()
-        if kill_at is not None:
-            part, whole = math.modf(kill_at * N_SHARDS)
-            while Path(f"/proc/{pid}").exists() and len(identities(path)) < whole:
-                time.sleep(0.001)
-            time.sleep(part * seconds / N_SHARDS)
-            subprocess.run(["kill", "-KILL", str(pid)], check=False, capture_output=True)
-        return int(self.read()), time.perf_counter() - start
+        return json.loads(self.read())
 
 
 @pytest.fixture(scope="module")
@@ -99,18 +107,25 @@ def collector():
 
 @pytest.fixture(scope="module")
 def undisturbed(collector, tmp_path_factory):
-    """Bytes of every file of a run that nobody killed, and the seconds it took."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "store"
-    status, _ = collector.run(folder)
-    assert status == 0
-    seconds = [collector.run(folder.with_name(f"again-{n}"))[1] for n in range(2)]
-    assert contents(folder.with_name("again-0")) == contents(folder)
-    return contents(folder), min(seconds)
+    """A run that nobody killed; another one gives the same."""
+    first, again = (tmp_path_factory.mktemp("undisturbed") / name for name in ("store", "again"))
+    seconds = []
+    for path in (first, again):
+        code, took = collector.run(path)
+        assert code == 0
+        seconds.append(took)
+    assert contents(again) == contents(first)
+    assert touches(again) == touches(first)
+    return Undisturbed(contents(first), touches(first), min(seconds))
 
 
 def contents(folder):
     files = [file for file in folder.rglob("*") if file.is_file()]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def touches(folder):
+    return Path(f"{folder}.touches").stat().st_size
 
 
 def identities(folder):
@@ -121,20 +136,25 @@ def identities(folder):
     }
 
 
+def kill(collector, undisturbed, path, moment):
+    """Kill a run at a moment; the number of shards it leaves, all of them where it had ended."""
+    code, _ = collector.run(path, int(moment.share * undisturbed.touches), moment.rest)
+    assert code == -signal.SIGKILL or (code == 0 and moment.rest > 0)
+    return len(identities(path))
+
+
 def kill_and_resume(collector, undisturbed, folder, moments):
-    """Kill one run at each share of its shards; resume it. Shards present at each kill."""
-    expected, seconds = undisturbed
+    """Kill one run at each moment; resume it. How many were killed between two shards."""
+    expected = undisturbed.files
     assert len(expected) == N_SHARDS + 1
     present = []
     for number, moment in enumerate(moments):
         path = folder / f"run-{number}"
-        status, _ = collector.run(path, moment, seconds)
-        assert status in (-signal.SIGKILL, 0)
+        present.append(kill(collector, undisturbed, path, moment))
         kept = identities(path)
-        present.append(len(kept) if status else N_SHARDS)
         assert all((path / name).read_bytes() == expected[name] for name in kept)
         assert collector.run(path)[0] == 0
-        assert contents(path) == expected, f"killed at {moment:.3f} of the run"
+        assert contents(path) == expected, f"killed at {moment}"
         after = identities(path)
         # Nothing that was whole is computed again, so at most the shard under way is.
         assert {name: after[name] for name in kept} == kept
@@ -147,29 +167,26 @@ def kill_and_resume(collector, undisturbed, folder, moments):
 
 
 def test_a_killed_collection_resumes_to_the_same_bytes(collector, undisturbed, tmp_path):
-    assert kill_and_resume(collector, undisturbed, tmp_path, [0.25, 0.45, 0.65]) >= 2
+    moments = [Moment(0.25), Moment(0.45), Moment(0.65)]
+    assert kill_and_resume(collector, undisturbed, tmp_path, moments) == len(moments)
 
 
 def test_a_collection_killed_again_and_again_ends_with_the_same_bytes(
     collector, undisturbed, tmp_path
 ):
     """Each run of the chain goes on from the shards of the one before."""
-    expected, seconds = undisturbed
     path = tmp_path / "store"
-    counts = []
-    for share in (0.21, 0.43, 0.62):
-        collector.run(path, share, seconds)
-        counts.append(len(identities(path)))
-    assert 0 < counts[0] <= counts[1] <= counts[2]
-    assert counts[0] < N_SHARDS
+    moments = [Moment(0.2), Moment(0.3), Moment(0.25)]
+    counts = [kill(collector, undisturbed, path, moment) for moment in moments]
+    assert 0 < counts[0] < counts[1] < counts[2] < N_SHARDS
     assert collector.run(path)[0] == 0
-    assert contents(path) == expected
+    assert contents(path) == undisturbed.files
 
 
 @pytest.mark.slow
 def test_twenty_collections_killed_at_random_resume_to_the_same_bytes(
     collector, undisturbed, tmp_path
 ):
-    rng = random.Random(0)
-    moments = [rng.uniform(0.0, 0.9) for _ in range(20)]
-    assert kill_and_resume(collector, undisturbed, tmp_path, moments) >= 12
+    a_tenth = undisturbed.seconds / 10
+    moments = moments_of(fresh_seed(), 20, a_tenth)
+    assert kill_and_resume(collector, undisturbed, tmp_path, moments) >= 8

@@ -13,7 +13,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
 from shiftlens.models import LanguageModel
 from shiftlens.plots.page import lay_out
-from shiftlens.plots.style import FLOOR_COLOUR, language_style
+from shiftlens.plots.style import FLOOR_COLOUR, language_styles
 from shiftlens.sft import SftRecord, encode_completions, encode_prompts
 from shiftlens.shift import Shift
 
@@ -173,16 +173,16 @@ def shift_figure(
         language = codes[int(moves.argmax())]
     if language not in codes:
         raise ShiftlensError(f"no language {language!r} was compared (there: {', '.join(codes)})")
-    several = len(codes) > 1
+    several, styles = len(codes) > 1, language_styles(codes)
     right = f"likeliest next tokens, {language_name(language)}"
     titles = ["the answer's first token, by language", right] if several else [right]
     figure = make_subplots(1, len(titles), subplot_titles=titles, horizontal_spacing=0.2)
     if several:
         names = [language_name(code) for code in codes]
-        colours = [language_style(code).colour for code in codes]
+        colours = [style.colour for style in styles.values()]
         _add_moves(figure, 1, names, table, colours, table["token"].tolist())
     tokens = comparison.tokens[comparison.tokens["language"] == language]
-    colours = [language_style(language).colour] * len(tokens)
+    colours = [styles[language].colour] * len(tokens)
     names = tokens["token"].tolist()
     _add_moves(figure, len(titles), names, tokens, colours, names)
     figure.update_xaxes(range=[-0.03, 1.03], title_text="probability as the next token")

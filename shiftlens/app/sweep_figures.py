@@ -11,7 +11,7 @@ from shiftlens.app.widgets import fit, spoken
 from shiftlens.languages import language_name
 from shiftlens.plots import layer_distance_interactive, metric_label
 from shiftlens.plots.layer_page import LEGEND
-from shiftlens.plots.style import language_style
+from shiftlens.plots.style import language_styles
 
 
 def curves_figure(measured: Measured, metric: str, layer: int) -> go.Figure:
@@ -30,8 +30,8 @@ def translations(session: Session, measured: Measured, number: int) -> list[Any]
     if not 0 < number <= measured.store.n_sentences:
         return [html.P(f"there is no sentence {number}", className="hint")]
     lines: list[Any] = [html.H2(f"Sentence {number}")]
-    for language in session.languages:
-        mark = html.I(style={"background": language_style(language).colour})
+    for language, style in language_styles(session.languages).items():
+        mark = html.I(style={"background": style.colour})
         name = html.Span([mark, language_name(language)], className="language")
         text = spoken(measured.texts[language][number - 1], language)
         lines.append(html.Div([name, text], className="translation"))

@@ -31,6 +31,7 @@ from shiftlens.plots.style import (
     PALETTE,
     LanguageStyle,
     language_style,
+    language_styles,
     shared_style,
 )
 from shiftlens.plots.training import distance_before_after, distance_before_after_interactive
@@ -56,6 +57,7 @@ __all__ = [
     "estimator_choices",
     "interval_coverage",
     "language_style",
+    "language_styles",
     "layer_distance",
     "layer_distance_interactive",
     "layer_distance_panels",

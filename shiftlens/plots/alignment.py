@@ -11,7 +11,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
 from shiftlens.plots.curves import check_area, curves
 from shiftlens.plots.grid import panel_columns, panel_grid
-from shiftlens.plots.labels import LAYER_AXIS, area_text, layer_step, metric_label
+from shiftlens.plots.labels import LAYER_AXIS, NARROW, area_text, layer_step, metric_label
 from shiftlens.plots.layer_distance import add_legend, draw_area, draw_lines
 from shiftlens.plots.layer_distance_page import metric_traces
 from shiftlens.plots.page import lay_out
@@ -62,7 +62,7 @@ def alignment(
             for line in axes.lines:
                 line.set_clip_on(False)
             axes.set_ylim(0, 1)
-            axes.set_xticks(range(first, last + 1, layer_step(last)))
+            axes.set_xticks(range(first, last + 1, layer_step(last, NARROW)))
             axes.set_title(_words(metric, dominant), pad=6 if area is None else 12)
         for axes in panels[::columns]:
             axes.set_ylabel(SHARE)

@@ -67,7 +67,7 @@ def estimator_choices(
             )
         last = int(curves["layer"].max())
         panels[0].set_ylim(bottom=min(0.0, panels[0].get_ylim()[0]))
-        panels[0].set_xticks(range(0, last + 1, _step(last)))
+        panels[0].set_xticks(range(0, last + 1, layer_step(last, _MOST_TICKS)))
         label = metric_label(metric)
         figure.supylabel(f"{label.words}, mean", fontsize="medium")
         figure.supxlabel(LAYER_AXIS, fontsize="medium")
@@ -80,11 +80,3 @@ def estimator_choices(
 def _draw(axes: Axes, own: pd.DataFrame, colour: str, name: str) -> None:
     axes.plot(own["layer"], own["distance"], color=colour, marker="o", label=name)
     axes.plot(own["layer"], own["floor"], color=colour, ls="--", label=f"{name}, floor")
-
-
-def _step(last: int) -> int:
-    """The spacing of layer ticks in a quarter of the page."""
-    step = layer_step(last)
-    while last // step >= _MOST_TICKS:
-        step *= 2
-    return step

@@ -8,7 +8,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.geometry import METRICS
 from shiftlens.languages import language_name
 from shiftlens.plots.labels import metric_label
-from shiftlens.plots.style import language_style, shared_style
+from shiftlens.plots.style import language_styles, shared_style
 
 _POINTS = ("measure", "reference", "language", "x", "y")
 _CORRELATIONS = ("measure", "reference", "rho", "p", "given")
@@ -76,14 +76,15 @@ def _check(points: pd.DataFrame, correlations: pd.DataFrame) -> None:
 
 def _draw(axes: Axes, points: pd.DataFrame, measure: str, reference: str) -> None:
     own = points[(points["measure"] == measure) & (points["reference"] == reference)]
+    styles = language_styles(points["language"])
     for code, x, y in zip(own["language"], own["x"], own["y"], strict=True):
-        style = language_style(code)
+        style = styles[code]
         axes.plot(
             x,
             y,
             ls="",
             marker=style.marker,
-            ms=6 if style.marker == "*" else 4.5,
+            ms=4.5 * style.scale,
             mew=0,
             alpha=0.85,
             color=style.colour,

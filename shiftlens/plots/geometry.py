@@ -11,7 +11,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
-from shiftlens.plots.style import language_style, shared_style
+from shiftlens.plots.style import language_styles, shared_style
 from shiftlens.projections import DRAWN, evenly
 
 States = Mapping[str, np.ndarray]
@@ -158,19 +158,18 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, panel: str, dominant: str) -> N
     gaps = np.concatenate([segments, np.full_like(segments[:, :1], np.nan)], axis=1).reshape(-1, 2)
     axes.plot(*gaps.T, color=JOIN_COLOUR, lw=0.3, zorder=1, label=join_text(len(joined)))
     drawn = rows[rows["sentence"].isin({*spread(table, DRAWN), *joined})]
-    for code in table["language"].unique():
-        style = language_style(str(code))
+    for code, style in language_styles(table["language"]).items():
         points = drawn[drawn["language"] == code]
         axes.plot(
             points["x"],
             points["y"],
             ls="",
             marker=style.marker,
-            ms=2.2,
+            ms=2.2 * style.scale,
             mew=0,
             alpha=0.6,
             color=style.colour,
-            label=language_name(str(code)),
+            label=language_name(code),
         )
 
 

@@ -19,7 +19,7 @@ from shiftlens.plots.geometry import (
 )
 from shiftlens.plots.hover import hover_sentence
 from shiftlens.plots.page import lay_out
-from shiftlens.plots.style import language_style
+from shiftlens.plots.style import LanguageStyle, language_styles
 from shiftlens.projections import DRAWN
 
 
@@ -83,15 +83,18 @@ def _traces(
         x=x, y=y, name=name, legendgroup=name, mode="lines", line=line, hoverinfo="skip"
     )
     drawn = rows[rows["sentence"].isin({*spread(rows, DRAWN), *joined})]
-    return [lines, *(_points(code, points, texts) for code, points in _by_language(drawn))]
+    return [
+        lines,
+        *(
+            _points(code, style, drawn[drawn["language"] == code], texts)
+            for code, style in language_styles(drawn["language"]).items()
+        ),
+    ]
 
 
-def _by_language(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(str(code), points) for code, points in rows.groupby("language", sort=False)]
-
-
-def _points(code: str, points: pd.DataFrame, texts: Mapping[str, Sequence[str]]) -> go.Scatter:
-    style = language_style(code)
+def _points(
+    code: str, style: LanguageStyle, points: pd.DataFrame, texts: Mapping[str, Sequence[str]]
+) -> go.Scatter:
     return go.Scatter(
         x=points["x"].to_numpy(),
         y=points["y"].to_numpy(),

@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
 from shiftlens.geometry import METRICS
 
 LAYER_AXIS = "layer (residual stream after block l; 0 = embeddings)"
 _MOST_TICKS = 17
+NARROW = 14
+"""So many layer ticks are too many for a panel a third of a page wide."""
 
 
 @dataclass(frozen=True)
@@ -102,19 +108,33 @@ def metric_label(metric: str) -> MetricLabel:
     return _METRICS.get(metric, MetricLabel(metric.replace("_", " ")))
 
 
-def layer_step(layers: int) -> int:
+def layer_step(layers: int, most: int = _MOST_TICKS) -> int:
     """Return the spacing of layer ticks that keeps their labels apart.
 
     Args:
         layers: The last layer's number.
+        most: So many ticks are too many.
 
     Returns:
         A power of two, 1 for shallow models.
     """
     step = 1
-    while layers // step >= _MOST_TICKS:
+    while layers // step >= most:
         step *= 2
     return step
+
+
+def plain_ticks(axis: Axis, values: pd.Series) -> None:
+    """Put plain numbers on a logarithmic axis, also within one power of ten.
+
+    Args:
+        axis: The axis, logarithmic already.
+        values: What is drawn on it.
+    """
+    narrow = values.max() < 10 * values.min()
+    axis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def area_text(area: tuple[int, int]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from shiftlens.languages import language_name
 from shiftlens.plots.geometry import JOIN_COLOUR, JOINED, spread
 from shiftlens.plots.hover import hover_lines, hover_name
-from shiftlens.plots.style import language_style
+from shiftlens.plots.style import LanguageStyle, language_styles
 
 MOST_SVG = 2000
 """Most points a layer that the browser draws as shapes of the page; beyond, it takes WebGL."""
@@ -75,10 +75,10 @@ def clouds(table: pd.DataFrame, texts: Mapping[str, Sequence[str]], dominant: st
     points = [
         Cloud(
             places[code][:, :, np.searchsorted(known, sentences)],
-            _points(code, label, sentences, texts[code], kind) | {"showlegend": not number},
+            _points(code, style, label, sentences, texts[code], kind) | {"showlegend": not number},
             label,
         )
-        for code in codes
+        for code, style in language_styles(codes).items()
         for number, (label, sentences) in enumerate(_by_label(table))
     ]
     return [*lines, *points]
@@ -108,9 +108,14 @@ def _lines(code: str, starts: np.ndarray, ends: np.ndarray) -> Cloud:
 
 
 def _points(
-    code: str, label: str | None, sentences: np.ndarray, texts: Sequence[str], kind: str
+    code: str,
+    style: LanguageStyle,
+    label: str | None,
+    sentences: np.ndarray,
+    texts: Sequence[str],
+    kind: str,
 ) -> dict[str, Any]:
-    style, solid = language_style(code), kind == "scatter3d"
+    solid = kind == "scatter3d"
     told = "" if label is None else "<br>label: %{meta[0]}"
     return {
         "type": kind,

@@ -19,7 +19,7 @@ from shiftlens.plots.style import (
     AREA_COLOUR,
     FLOOR_COLOUR,
     MEAN_COLOUR,
-    language_style,
+    language_styles,
     shared_style,
 )
 
@@ -87,19 +87,22 @@ def draw_area(axes: Axes, area: tuple[int, int]) -> None:
 
 def draw_lines(axes: Axes, lines: Curves, dominant: str, metric: str) -> None:
     """Draw a line for each language, their mean, the floor, and what chance would show."""
+    styles = language_styles([dominant, *map(str, lines.languages)])
     for code, values in lines.languages.items():
-        style = language_style(str(code))
+        style = styles[str(code)]
         _draw_band(axes, lines, str(code), style.colour)
         axes.plot(
             values.index,
             values,
             color=style.colour,
             marker=style.marker,
+            ms=style.size,
             markevery=layer_step(values.index[-1]),
             label=language_name(str(code)),
         )
-    mean, floor = mean_text(len(lines.languages.columns)), floor_text(dominant, metric)
-    axes.plot(lines.mean.index, lines.mean, color=MEAN_COLOUR, lw=2, label=mean)
+    floor = floor_text(dominant, metric)
+    if (several := len(lines.languages.columns)) > 1:
+        axes.plot(lines.mean.index, lines.mean, color=MEAN_COLOUR, lw=2, label=mean_text(several))
     _draw_band(axes, lines, dominant, FLOOR_COLOUR)
     axes.plot(lines.floor.index, lines.floor, color=FLOOR_COLOUR, ls="--", label=floor)
     if lines.reference.notna().any():

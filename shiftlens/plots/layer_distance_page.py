@@ -22,7 +22,8 @@ from shiftlens.plots.style import (
     AREA_COLOUR,
     FLOOR_COLOUR,
     MEAN_COLOUR,
-    language_style,
+    LanguageStyle,
+    language_styles,
 )
 
 _FONT = "DejaVu Sans, Verdana, sans-serif"
@@ -55,7 +56,7 @@ def layer_distance_interactive(
     codes = [str(code) for code in table["language"].unique() if code != dominant]
     metrics = [metric, *(name for name in table["metric"].unique() if name != metric)]
     data = {name: _trace_data(table, name, dominant, codes) for name in metrics}
-    figure = go.Figure(_filled(codes, data[metric]))
+    figure = go.Figure(_filled(codes, dominant, data[metric]))
     _lay_out(figure, layer_step(int(table["layer"].max())), metric)
     figure.update_layout(
         title_text=title or f"Each language against {language_name(dominant)}, layer by layer",
@@ -80,16 +81,18 @@ def metric_traces(
 
     Returns:
         A line for each language, their mean, the floor and the reference, then the bands; those
-        that the table has no numbers for are invisible.
+        that the table has no numbers for are invisible, and so the mean of one language.
 
     Raises:
         ShiftlensError: If the table cannot give the lines; the message says why.
     """
-    return _filled(codes, _trace_data(table, metric, dominant, codes))
+    return _filled(codes, dominant, _trace_data(table, metric, dominant, codes))
 
 
-def _filled(codes: list[str], data: dict[str, list[Any]]) -> list[go.Scatter]:
-    traces = [*_traces(codes), *_bands(codes)]
+def _filled(codes: list[str], dominant: str, data: dict[str, list[Any]]) -> list[go.Scatter]:
+    looks = language_styles([dominant, *codes])
+    styles = [looks[code] for code in codes]
+    traces = [*_traces(codes, styles), *_bands(codes, styles)]
     for number, trace in enumerate(traces):
         trace.update({key: values[number] for key, values in data.items()})
     return traces
@@ -107,9 +110,9 @@ def _mark_area(figure: go.Figure, area: tuple[int, int]) -> None:
     )
 
 
-def _bands(codes: list[str]) -> list[go.Scatter]:
+def _bands(codes: list[str], styles: list[LanguageStyle]) -> list[go.Scatter]:
     """Closed outlines of the intervals, of each language and the dominant one."""
-    colours = [*(language_style(code).colour for code in codes), FLOOR_COLOUR]
+    colours = [*(style.colour for style in styles), FLOOR_COLOUR]
     return [
         go.Scatter(
             mode="lines",
@@ -125,9 +128,8 @@ def _bands(codes: list[str]) -> list[go.Scatter]:
     ]
 
 
-def _traces(codes: list[str]) -> list[go.Scatter]:
+def _traces(codes: list[str], styles: list[LanguageStyle]) -> list[go.Scatter]:
     shared = {"hovertemplate": "%{text}<extra></extra>"}
-    styles = [language_style(code) for code in codes]
     traces = [
         go.Scatter(
             mode="lines+markers",
@@ -182,7 +184,9 @@ def _trace_data(
         "y": [*(column.to_list() for column in columns), *(y for _, y in outlines)],
         "text": [*text, *([None] * len(outlines))],
         "visible": [
-            *([True] * (len(columns) - 1)),
+            *([True] * len(codes)),
+            len(lines.languages.columns) > 1,
+            True,
             bool(lines.reference.notna().any()),
             *(bool(x) for x, _ in outlines),
         ],

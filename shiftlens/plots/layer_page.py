@@ -11,7 +11,7 @@ from shiftlens.languages import language_name
 from shiftlens.plots.geometry import JOIN_COLOUR, JOINED, join_text, joins, spread
 from shiftlens.plots.hover import hover_sentence
 from shiftlens.plots.page import lay_out
-from shiftlens.plots.style import ENGLISH_COLOUR, language_style
+from shiftlens.plots.style import ENGLISH_COLOUR, language_styles
 
 LEGEND = {
     "orientation": "h",
@@ -105,9 +105,8 @@ def _joins(rows: pd.DataFrame, joined: list[int], dominant: str) -> go.Scatter:
 
 def _points(rows: pd.DataFrame, texts: Mapping[str, Sequence[str]]) -> list[go.Scatter]:
     traces = []
-    for name, points in rows.groupby("language", sort=False):
-        code = str(name)
-        style = language_style(code)
+    for code, style in language_styles(rows["language"]).items():
+        points = rows[rows["language"] == code]
         sentences = points["sentence"].tolist()
         traces.append(
             go.Scatter(

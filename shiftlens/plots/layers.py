@@ -13,7 +13,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
 from shiftlens.plots.geometry import JOIN_COLOUR, JOINED, PROJECTIONS, join_text, joins, spread
 from shiftlens.plots.labels import LAYER_AXIS
-from shiftlens.plots.style import LanguageStyle, label_styles, language_style, shared_style
+from shiftlens.plots.style import LanguageStyle, label_styles, language_styles, shared_style
 
 AXES = PROJECTIONS | {"lda-labels": "LDA axis"}
 PROJECTED = {
@@ -59,8 +59,8 @@ class _Row:
             return {
                 name: (name, style) for name, style in label_styles(self.table["label"]).items()
             }
-        codes = [str(code) for code in self.table["language"].unique()]
-        return {code: (language_name(code), language_style(code)) for code in codes}
+        styles = language_styles(self.table["language"])
+        return {code: (language_name(code), style) for code, style in styles.items()}
 
 
 def layers_figure(
@@ -148,7 +148,7 @@ def _draw_panel(axes: Axes, row: _Row, layer: int, dominant: str) -> None:
             points["y"],
             ls="",
             marker=style.marker,
-            ms=2,
+            ms=2 * style.scale,
             mew=0,
             alpha=0.6,
             color=style.colour,
@@ -163,7 +163,7 @@ def _write_below(figure: Figure, panels: Mapping[str, tuple[_Row, Axes]]) -> Non
     for row, axes in reversed(list(panels.values())):
         legend = _legend(figure, axes, row, (figure.get_figwidth() / 2, height))
         height += legend.get_window_extent().height / figure.dpi + _GAP
-    words = figure.text(0.5, 0, LAYER_AXIS, ha="center", va="bottom", in_layout=False)
+    words = figure.text(0.5, 0, f"columns: {LAYER_AXIS}", ha="center", va="bottom", in_layout=False)
     below = height + words.get_window_extent().height / figure.dpi
     total = figure.get_figheight() + below
     figure.set_figheight(total)

@@ -13,7 +13,7 @@ from shiftlens.languages import language_name
 from shiftlens.lens.token_languages import AMBIGUOUS
 from shiftlens.plots.labels import LAYER_AXIS, layer_step
 from shiftlens.plots.page import lay_out
-from shiftlens.plots.style import FLOOR_COLOUR, language_style
+from shiftlens.plots.style import FLOOR_COLOUR, language_styles
 
 if TYPE_CHECKING:
     from shiftlens.lens import TextLens
@@ -148,7 +148,8 @@ def _coloured(lens: "TextLens", colour: str) -> tuple[np.ndarray, dict[str, Any]
         look["colorbar"] = {"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks]}
     elif lens.tokens and colour in lens.tokens.groups:
         values = table[colour].to_numpy(float)
-        full = language_style(colour).colour if colour in lens.tokens.languages else FLOOR_COLOUR
+        styles = language_styles(lens.tokens.languages)
+        full = styles[colour].colour if colour in styles else FLOOR_COLOUR
         look = {"colorscale": [[0, "#FFFFFF"], [1, full]], "zmin": 0, "zmax": 1}
     elif not lens.tokens:
         raise ShiftlensError(f"cannot colour by {colour!r}: {NO_MASSES}")
@@ -169,7 +170,7 @@ def _line(rows: pd.DataFrame, group: str, lens: "TextLens") -> go.Scatter:
     dash = "dash" if group == AMBIGUOUS else "dot"
     look: dict[str, Any] = {"line": {"color": FLOOR_COLOUR, "dash": dash, "width": 2}}
     if group in languages:
-        style = language_style(group)
+        style = language_styles(languages)[group]
         look = {"line": {"color": style.colour, "width": 2}, "marker_symbol": style.symbol}
     return go.Scatter(
         x=rows["layer"].tolist(),

@@ -11,9 +11,9 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
 from shiftlens.lens.token_languages import AMBIGUOUS, UNSEEN
 from shiftlens.plots.grid import panel_columns, panel_grid
-from shiftlens.plots.labels import LAYER_AXIS, layer_step
+from shiftlens.plots.labels import LAYER_AXIS, NARROW, layer_step
 from shiftlens.plots.layer_distance import add_legend
-from shiftlens.plots.style import FLOOR_COLOUR, language_style, shared_style
+from shiftlens.plots.style import FLOOR_COLOUR, LanguageStyle, language_styles, shared_style
 
 ENTROPY = "entropy"
 QUANTITIES = {
@@ -49,7 +49,8 @@ def mass_panels(summary: pd.DataFrame) -> Figure:
     rows = rows[rows["group"] != ENTROPY]
     peaks = rows.groupby("group", sort=False)["mean"].max()
     shown = rows[rows["group"].isin(peaks.index[peaks >= _LEAST])]
-    return _panels(shown, "group", "probability of the next token, by its language", "texts")
+    words = "probability of the next token, by its language"
+    return _panels(shown, "group", words, "texts", _styles(rows, "group"))
 
 
 def answer_panels(summary: pd.DataFrame, quantity: str = "rank") -> Figure:
@@ -74,8 +75,9 @@ def answer_panels(summary: pd.DataFrame, quantity: str = "rank") -> Figure:
     rows = _checked(summary, "answer", "quantity")
     rows = rows[rows["quantity"] == quantity]
     best = rows.groupby("answer", sort=False)["mean"].agg("min" if quantity == "rank" else "max")
-    kept = best.sort_values(ascending=quantity == "rank").index[:_MOST]
-    return _panels(rows[rows["answer"].isin(kept)], "answer", QUANTITIES[quantity], "prompts")
+    kept = rows["answer"].isin(best.sort_values(ascending=quantity == "rank").index[:_MOST])
+    styles = _styles(rows, "answer")
+    return _panels(rows[kept], "answer", QUANTITIES[quantity], "prompts", styles)
 
 
 def entropy_lines(summary: pd.DataFrame) -> Figure:
@@ -91,12 +93,13 @@ def entropy_lines(summary: pd.DataFrame) -> Figure:
         ShiftlensError: The table lacks a column or has no entropies.
     """
     rows = _checked(summary, "group")
+    styles = _styles(rows, "group")
     rows = rows[rows["group"] == ENTROPY]
     with shared_style():
         figure = Figure()
         axes = figure.add_subplot()
         for language, own in rows.groupby("language", sort=False):
-            _line(axes, own, str(language))
+            _line(axes, own, str(language), styles)
         axes.set_ylabel("entropy of the next token (nats)")
         axes.set_xlabel(LAYER_AXIS)
         _layers(axes, rows)
@@ -115,7 +118,15 @@ def _checked(summary: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return summary
 
 
-def _panels(rows: pd.DataFrame, column: str, words: str, texts: str) -> Figure:
+def _styles(rows: pd.DataFrame, column: str) -> dict[str, LanguageStyle]:
+    """The looks of all languages of a table, of those too that are not drawn in one figure."""
+    names = [*rows["language"].unique(), *rows[column].unique()]
+    return language_styles(name for name in names if name not in (ENTROPY, *_REST))
+
+
+def _panels(
+    rows: pd.DataFrame, column: str, words: str, texts: str, styles: dict[str, LanguageStyle]
+) -> Figure:
     """One panel a language of texts, one line a value of the column."""
     languages = [str(language) for language in rows["language"].unique()]
     with shared_style():
@@ -123,7 +134,7 @@ def _panels(rows: pd.DataFrame, column: str, words: str, texts: str) -> Figure:
         for axes, language in zip(panels, languages, strict=True):
             own = rows[rows["language"] == language]
             for name, line in own.groupby(column, sort=False):
-                _line(axes, line, str(name), own=name == language)
+                _line(axes, line, str(name), styles, own=name == language)
             axes.set_title(f"{language_name(language)} {texts}")
             _layers(axes, rows)
             _height(axes, rows, "rank" in words)
@@ -152,12 +163,18 @@ def _root(values: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(values, 0))
 
 
-def _line(axes: Axes, rows: pd.DataFrame, name: str, own: bool = False) -> None:
+def _line(
+    axes: Axes,
+    rows: pd.DataFrame,
+    name: str,
+    styles: dict[str, LanguageStyle],
+    own: bool = False,
+) -> None:
     """A line with its band; that of the panel's own language thicker."""
     look: dict[str, Any] = {"color": FLOOR_COLOUR, "ls": _REST.get(name, "-")}
     label = f"{name} tokens"
     if name not in _REST:
-        style = language_style(name)
+        style = styles[name]
         look, label = {"color": style.colour, "marker": style.marker}, language_name(name)
     layers = rows["layer"]
     axes.fill_between(layers, rows["low"], rows["high"], color=look["color"], alpha=0.18, lw=0)
@@ -169,4 +186,4 @@ def _line(axes: Axes, rows: pd.DataFrame, name: str, own: bool = False) -> None:
 
 def _layers(axes: Axes, rows: pd.DataFrame) -> None:
     last = int(rows["layer"].max())
-    axes.set_xticks(range(int(rows["layer"].min()), last + 1, layer_step(last)))
+    axes.set_xticks(range(int(rows["layer"].min()), last + 1, layer_step(last, NARROW)))

@@ -1,7 +1,6 @@
 """Losses, learning rate and gradient over the steps of a training."""
 
 from dataclasses import dataclass
-from textwrap import fill
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -15,7 +14,6 @@ from shiftlens.plots.style import ENGLISH_COLOUR, MEAN_COLOUR, PALETTE, shared_s
 
 STEP_AXIS = "step of the optimiser"
 _HEIGHT = 1.75
-_LINE = 20
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class _Panel:
 
     Attributes:
         words: What it is.
-        unit: Its unit.
+        unit: Its unit, in two lines.
         colour: Hex colour.
     """
 
@@ -34,11 +32,11 @@ class _Panel:
 
 
 _PANELS = {
-    "loss_lm": _Panel("generation loss", "nats per token, one batch", PALETTE[0]),
-    "loss_pairs": _Panel("loss of the pairs", "nats (l2: a ratio), one batch", PALETTE[1]),
-    "loss": _Panel("objective", "weighted sum, mean of steps", MEAN_COLOUR),
+    "loss_lm": _Panel("generation loss", "nats per token,\none batch", PALETTE[0]),
+    "loss_pairs": _Panel("loss of the pairs", "nats (form l2: a ratio),\none batch", PALETTE[1]),
+    "loss": _Panel("objective", "weighted sum,\nmean since last point", MEAN_COLOUR),
     "learning_rate": _Panel("learning rate", "step size", ENGLISH_COLOUR),
-    "grad_norm": _Panel("gradient", "2-norm before clipping", ENGLISH_COLOUR),
+    "grad_norm": _Panel("gradient norm", "2-norm,\nbefore clipping", ENGLISH_COLOUR),
 }
 
 
@@ -64,17 +62,15 @@ def training_curves(log: pd.DataFrame, title: str | None = None) -> Figure:
     curves = _curves(log)
     with shared_style():
         figure, panels = panel_grid(len(curves), _HEIGHT)
-        columns = panel_columns(len(curves))
-        for number, (axes, (name, values)) in enumerate(zip(panels, curves.items(), strict=True)):
+        for axes, (name, values) in zip(panels, curves.items(), strict=True):
             panel = _PANELS[name]
             marker = "o" if len(values) <= 30 else None
             axes.plot(values.index, values, color=panel.colour, marker=marker)
             axes.set_ylim(0, 1.08 * values.max() or None)
             axes.set_xlim(left=0)
             axes.set_title(panel.words)
-            axes.set_ylabel(fill(panel.unit, _LINE))
-            if number + columns >= len(curves):
-                axes.set_xlabel(STEP_AXIS)
+            axes.set_ylabel(panel.unit)
+            axes.set_xlabel(STEP_AXIS)
         if title:
             figure.suptitle(title)
         figure.draw_without_rendering()
@@ -92,7 +88,7 @@ def training_curves_interactive(log: pd.DataFrame, title: str | None = None) -> 
     rows = -(-len(curves) // columns)
     words = [_PANELS[name].words for name in curves]
     figure = make_subplots(
-        rows, columns, subplot_titles=words, horizontal_spacing=0.08, vertical_spacing=0.16
+        rows, columns, subplot_titles=words, horizontal_spacing=0.08, vertical_spacing=0.2
     )
     for number, (name, values) in enumerate(curves.items()):
         panel = _PANELS[name]
@@ -107,10 +103,8 @@ def training_curves_interactive(log: pd.DataFrame, title: str | None = None) -> 
             hovertemplate=f"step %{{x}}<br>{panel.words}: %{{y:.4g}}<extra></extra>",
         )
         figure.add_trace(line, **place)
-        figure.update_yaxes(title_text=panel.unit, **place)
-        if number + columns >= len(curves):
-            figure.update_xaxes(title_text=STEP_AXIS, **place)
-    figure.update_xaxes(rangemode="tozero")
+        figure.update_yaxes(title_text=panel.unit.replace("\n", "<br>"), **place)
+    figure.update_xaxes(title_text=STEP_AXIS, rangemode="tozero")
     figure.update_yaxes(rangemode="tozero", exponentformat="power")
     lay_out(figure, title or "Training", height=150 + 310 * rows, showlegend=False)
     return figure

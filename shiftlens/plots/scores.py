@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from shiftlens.languages import language_name
+from shiftlens.plots.labels import plain_ticks
 from shiftlens.plots.page import lay_out
 from shiftlens.plots.score_dots import (
     MEASURES,
@@ -21,7 +21,7 @@ from shiftlens.plots.score_dots import (
     score_dots,
     score_lines,
 )
-from shiftlens.plots.style import ENGLISH_COLOUR, FLOOR_COLOUR, language_style, shared_style
+from shiftlens.plots.style import ENGLISH_COLOUR, FLOOR_COLOUR, language_styles, shared_style
 
 _WIDTH, _LINE, _MARGIN = 3.3, 0.19, 0.85
 
@@ -69,7 +69,8 @@ def scores(
         _name_lines(axes, lines)
         axes.set_xlabel(f"{MEASURES[metric]}\n{score_caption(dots)}")
         if metric == "perplexity":
-            _log_axis(axes, dots["value"])
+            axes.set_xscale("log")
+            plain_ticks(axes.xaxis, dots["value"])
         else:
             axes.set_xlim(0, 1)
         keys = [Line2D([], [], **_look("o", ENGLISH_COLOUR, when)) for when in WHEN]
@@ -135,23 +136,14 @@ def _look(marker: str, colour: str, when: str) -> dict[str, Any]:
 
 
 def _draw(axes: Axes, dots: pd.DataFrame) -> None:
-    for code, ends in dots.groupby("language", sort=False):
-        style = language_style(str(code))
+    for code, style in language_styles(dots["language"]).items():
+        ends = dots[dots["language"] == code]
         axes.plot(ends["value"], ends["place"], color=FLOOR_COLOUR, lw=0.6)
         for dot in ends.to_dict("records"):
             if pd.notna(dot["low"]):
                 axes.hlines(dot["place"], dot["low"], dot["high"], color=style.colour, lw=0.8)
-            look = _look(style.marker, style.colour, dot["when"])
+            look = _look(style.marker, style.colour, dot["when"]) | {"ms": style.size}
             axes.plot(dot["value"], dot["place"], clip_on=False, zorder=3, **look)
-
-
-def _log_axis(axes: Axes, values: pd.Series) -> None:
-    """A logarithmic axis with plain numbers on it, also within one power of ten."""
-    axes.set_xscale("log")
-    narrow = values.max() < 10 * values.min()
-    axes.xaxis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _name_lines(axes: Axes, lines: Lines) -> None:
@@ -168,7 +160,7 @@ def _join_trace() -> go.Scatter:
 
 
 def _dot_trace(codes: Sequence[str], when: str) -> go.Scatter:
-    styles = [language_style(code) for code in codes]
+    styles = language_styles(codes).values()
     opening = "-open" if when == "before" else ""
     return go.Scatter(
         mode="markers",

@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 
 from shiftlens.errors import ShiftlensError
 from shiftlens.languages import language_name
-from shiftlens.plots.style import FLOOR_COLOUR, PALETTE, language_style, shared_style
+from shiftlens.plots.labels import plain_ticks
+from shiftlens.plots.style import (
+    FLOOR_COLOUR,
+    PALETTE,
+    LanguageStyle,
+    language_styles,
+    shared_style,
+)
 
 _PANELS = {
     "language": "answers, by their language",
@@ -47,14 +54,17 @@ def steering_figure(table: pd.DataFrame, title: str | None = None) -> Figure:
     with shared_style():
         figure = Figure(figsize=(_WIDTH, _HEIGHT))
         panels = figure.subplots(1, len(_PANELS))
+        styles = language_styles(code for code in table["language"].unique() if code != "none")
         for axes, (measure, words) in zip(panels, _PANELS.items(), strict=True):
-            _draw(axes, table[table["measure"] == measure])
+            _draw(axes, table[table["measure"] == measure], styles)
             axes.set_title(words)
+            axes.set_xlabel("strength of the steering")
             if measure == "perplexity":
                 axes.set_yscale("log")
+                plain_ticks(axes.yaxis, table.loc[table["measure"] == measure, "value"])
             else:
                 axes.set_ylim(-0.02, 1.02)
-        panels[1].set_xlabel("strength")
+        panels[0].set_ylabel("share of answers")
         entries = {
             name: handle
             for axes in panels
@@ -103,13 +113,13 @@ def steering_tradeoff(table: pd.DataFrame, target: str) -> Figure:
                     axes.annotate(f"{strength:g}", place, xytext=(4, 3), color=colour,
                                   textcoords="offset points", fontsize="small")  # fmt: skip
         axes.set_xlabel(f"share of answers in {name}")
-        axes.set_ylabel(f"right answers, in {name}")
+        axes.set_ylabel(f"share of answers right and in {name}")
         figure.legend(loc="outside lower center", ncols=6)
         figure.draw_without_rendering()
     return figure
 
 
-def _draw(axes: Axes, rows: pd.DataFrame) -> None:
+def _draw(axes: Axes, rows: pd.DataFrame, styles: dict[str, LanguageStyle]) -> None:
     for code, own in rows.groupby("language", sort=False):
         own = own.sort_values("strength")
         if (own["measure"] == "language").all() and own["value"].max() < _LEAST:
@@ -117,7 +127,7 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
         if code == "none":
             look, name = _NO_LANGUAGE, "no known answer"
         else:
-            style = language_style(str(code))
+            style = styles[str(code)]
             look, name = {"color": style.colour, "marker": style.marker}, language_name(str(code))
         axes.fill_between(own["strength"], own["low"], own["high"], color=look["color"],
                           alpha=0.18, lw=0)  # fmt: skip
@@ -154,7 +164,7 @@ def arms_by_language(table: pd.DataFrame) -> Figure:
                           color=PALETTE[number % len(PALETTE)], label=arm)  # fmt: skip
         axes.set_xticks(range(len(languages)), [language_name(code) for code in languages])
         axes.set_ylim(0, 1.02)
-        axes.set_ylabel("exact match")
+        axes.set_ylabel("exact match, share of the questions\n(mean and range over seeds)")
         figure.legend(loc="outside lower center", ncols=len(arms))
         figure.draw_without_rendering()
     return figure

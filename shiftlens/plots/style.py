@@ -1,7 +1,8 @@
 """The shared look of every figure: the style sheet, and one colour and marker per language."""
 
 import hashlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -26,6 +27,9 @@ ENGLISH_COLOUR = "#4D4D4D"
 FLOOR_COLOUR = "#7F7F7F"
 MEAN_COLOUR = "#000000"
 AREA_COLOUR = "#FAEFCF"
+_COLOURS = (*PALETTE, ENGLISH_COLOUR)
+_APART = 40
+"""Difference in lightness at which two colours are told apart in greyscale."""
 
 _MARKERS = (
     ("o", "circle"),
@@ -37,8 +41,12 @@ _MARKERS = (
     ("X", "x"),
     ("<", "triangle-left"),
     (">", "triangle-right"),
+    ("d", "diamond-tall"),
     ("*", "star"),
 )
+"""The circle is English's own, and another language's only once all the others are taken."""
+_SCALES = {"d": 1.2, "*": 1.5}
+_OPEN_MARKERS = len(_MARKERS) - 1
 
 # One row per group of languages often drawn together; the column gives the colour, and column
 # plus row the marker, so that no two entries look the same. Rows not used here belong to tags
@@ -76,6 +84,16 @@ class LanguageStyle:
     marker: str
     symbol: str
 
+    @property
+    def size(self) -> float:
+        """Points of the marker on a line."""
+        return 3.0 * self.scale
+
+    @property
+    def scale(self) -> float:
+        """How much larger the marker is drawn, to look as large as a circle."""
+        return _SCALES.get(self.marker, 1.0)
+
 
 def shared_style() -> AbstractContextManager[None]:
     """Return a context in which matplotlib draws with the package's style sheet alone.
@@ -89,9 +107,9 @@ def shared_style() -> AbstractContextManager[None]:
 
 
 def language_style(code: str) -> LanguageStyle:
-    """Return the colour and marker of a language, which depend on its code alone.
+    """Return a language's own colour and marker, which depend on its code alone.
 
-    The common languages are told apart by construction. A variety of one of them ("zh-Hant",
+    The common languages are told apart by the two together. A variety of one of them ("zh-Hant",
     "pt-BR") shares its colour and takes another marker; any other language takes its place from
     a hash of its code, with a marker that no common language of the same colour uses.
 
@@ -99,7 +117,8 @@ def language_style(code: str) -> LanguageStyle:
         code: BCP-47 code such as "sw" or "zh-Hant".
 
     Returns:
-        The style with which the language is drawn whichever others are drawn beside it.
+        The style with which the language is drawn alone, and beside others as long as none of
+        them has a claim to its marker or colour: see :func:`language_styles`.
     """
     tag = langcodes.standardize_tag(code)
     if tag in _POSITIONS:
@@ -107,24 +126,83 @@ def language_style(code: str) -> LanguageStyle:
     else:
         primary = langcodes.Language.get(langcodes.standardize_tag(tag, macro=True)).language or tag
         column = _POSITIONS.get(primary, (_hash(primary) % len(PALETTE),))[0]
-        row = len(_COMMON) + _hash(tag) % (len(_MARKERS) - len(_COMMON))
-    marker, symbol = _MARKERS[(column + row) % len(_MARKERS)]
-    return LanguageStyle((*PALETTE, ENGLISH_COLOUR)[column], marker, symbol)
+        row = len(_COMMON) + _hash(tag) % (_OPEN_MARKERS - len(_COMMON))
+    english = column == len(PALETTE)
+    marker, symbol = _MARKERS[0 if english else 1 + (column + row) % _OPEN_MARKERS]
+    return LanguageStyle(_COLOURS[column], marker, symbol)
+
+
+def language_styles(codes: Iterable[str]) -> dict[str, LanguageStyle]:
+    """Return the colours and markers of languages that are drawn together.
+
+    No marker stands for two languages before all are used, so that languages are told apart
+    without colours too, and no colour before all are. Two that share a marker differ in lightness
+    where colours are left that do. Who comes first keeps its own look: English, then the common
+    languages in the order of :data:`COMMON_LANGUAGES`, then the others by their codes. So the same
+    languages look the same in every figure.
+
+    Args:
+        codes: The languages of one run, or one figure, in any order.
+
+    Returns:
+        Code to style, in the order given.
+    """
+    codes = list(dict.fromkeys(codes))
+    taken: list[LanguageStyle] = []
+    found = {}
+    for code in sorted(codes, key=_rank):
+        found[code] = _next_style(language_style(code), taken)
+        taken.append(found[code])
+    return {code: found[code] for code in codes}
+
+
+def _rank(code: str) -> tuple[int, str]:
+    tag = langcodes.standardize_tag(code)
+    if tag == "en":
+        return -1, tag
+    return (COMMON_LANGUAGES.index(tag) if tag in _POSITIONS else len(_POSITIONS)), tag
+
+
+def _next_style(own: LanguageStyle, taken: Sequence[LanguageStyle]) -> LanguageStyle:
+    """The style nearest to a language's own that is told apart best from those taken."""
+    markers, colours = Counter(s.marker for s in taken), Counter(s.colour for s in taken)
+
+    def cost(style: LanguageStyle) -> tuple[float, ...]:
+        rivals = [
+            abs(_lightness(style.colour) - _lightness(s.colour))
+            for s in taken
+            if s.marker == style.marker
+        ]
+        return (
+            markers[style.marker],
+            min(rivals, default=_APART) < _APART,
+            colours[style.colour],
+            style.colour != own.colour,
+            style.marker != own.marker,
+            style.marker == _MARKERS[0][0],
+        )
+
+    free = [LanguageStyle(colour, *marker) for marker in _MARKERS for colour in _COLOURS]
+    return min((style for style in free if style not in taken), key=cost, default=own)
+
+
+def _lightness(colour: str) -> float:
+    """The luma of a hex colour, 0 to 255: how light it is in greyscale."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def label_styles(labels: Iterable[str]) -> dict[str, LanguageStyle]:
     """Return the colour and marker of what sentences are about, such as their tasks.
 
     Args:
-        labels: The labels of one figure, in any order; up to 100 are told apart.
+        labels: The labels of one figure, in any order; up to 110 are told apart.
 
     Returns:
         Label to style, in alphabetical order.
     """
     return {
-        label: LanguageStyle(
-            PALETTE[place % len(PALETTE)], *_MARKERS[place // len(PALETTE) % len(_MARKERS)]
-        )
+        label: LanguageStyle(PALETTE[place % len(PALETTE)], *_MARKERS[place % len(_MARKERS)])
         for place, label in enumerate(sorted(set(labels)))
     }
 

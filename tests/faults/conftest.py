@@ -1,7 +1,4 @@
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,11 +16,13 @@ class Ended:
     Attributes:
         code: 0 done, 2 refused, -9 killed.
         seconds: How long it took.
+        touches: How often it touched its folder.
         error: What it said on stderr.
     """
 
     code: int
     seconds: float
+    touches: int
     error: str
 
     @property
@@ -51,28 +50,16 @@ class Warm:
     def read(self):
         return self.process.stdout.readline().strip()
 
-    def start(self, what, out, **asked):
-        """Begin a run; its process id."""
+    def run(self, what, out, **asked):
+        """A run to its end, or with ``stop_at`` to its kill ``rest`` seconds after that touch."""
         order = {"what": what, "out": str(out), "home": str(self.home), **asked}
+        begun = time.perf_counter()
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
-        self.begun = time.perf_counter()
-        return int(self.read())
-
-    def wait(self):
-        """How the run that was begun ends."""
         code = json.loads(self.read())["code"]
-        seconds = time.perf_counter() - self.begun
-        return Ended(code, seconds, (self.home / "errors.txt").read_text())
-
-    def run(self, what, out, kill_after=None, **asked):
-        """A run from its beginning to its end, or to its kill."""
-        pid = self.start(what, out, **asked)
-        if kill_after is not None:
-            time.sleep(kill_after)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return self.wait()
+        seconds = time.perf_counter() - begun
+        touches = (self.home / "touches").stat().st_size
+        return Ended(code, seconds, touches, (self.home / "errors.txt").read_text())
 
     def done(self, what, out, **asked):
         """A run that must succeed."""
@@ -91,11 +78,11 @@ def warm(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def undisturbed(warm, tmp_path_factory):
-    """Contents and seconds of each kind of run that nobody disturbed."""
+    """Contents and end of each kind of run that nobody disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     known = {}
     for what in ("sweep", "train", "export"):
-        seconds = min(warm.done(what, folder / f"{what}-{n}").seconds for n in range(2))
-        known[what] = contents(folder / f"{what}-0"), seconds
+        ends = [warm.done(what, folder / f"{what}-{n}") for n in range(2)]
+        known[what] = contents(folder / f"{what}-0"), min(ends, key=lambda end: end.touches)
         assert differing(known[what][0], contents(folder / f"{what}-1")) == []
     return known

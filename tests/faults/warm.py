@@ -1,7 +1,7 @@
 """A process that has imported everything, and forks one run at a time for a test to kill.
 
 Run as a script it reads a line of JSON a run from stdin, ``{"what": ..., "out": ..., ...}``, forks,
-and prints the child's process id, then its exit status and what it said of an error.
+and prints the child's exit status.
 """
 
 import contextlib
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from killing import await_child, count_touches
 
 
 def sweep(out: str, home: str) -> None:
@@ -80,11 +82,13 @@ def child(asked: dict[str, Any]) -> int:
 
 def forked(asked: dict[str, Any], errors: Path) -> None:
     """Fork one run and say how it ends."""
+    stop_at, rest = asked.pop("stop_at", None), asked.pop("rest", 0.0)
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)
         descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 2)
+        count_touches(asked["out"], errors.with_name("touches"), stop_at)
         code = 1
         try:
             code = child(asked)
@@ -95,9 +99,7 @@ def forked(asked: dict[str, Any], errors: Path) -> None:
         finally:
             sys.stderr.flush()
             os._exit(code)
-    print(pid, flush=True)
-    _, status, usage = os.wait4(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
+    code, usage = await_child(pid, rest)
     print(json.dumps({"code": code, "cpu": usage.ru_utime + usage.ru_stime}), flush=True)
 
 
