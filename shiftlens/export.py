@@ -13,7 +13,8 @@ from shiftlens.card import Facts, model_card, run_facts
 from shiftlens.errors import ShiftlensError
 from shiftlens.files import saving, writing
 from shiftlens.languages import language_list
-from shiftlens.models import LanguageModel, quietly
+from shiftlens.loading import quietly
+from shiftlens.models import LanguageModel
 from shiftlens.shift import Shift
 from shiftlens.trained import check_weights, load_trained
 
