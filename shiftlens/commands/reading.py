@@ -57,12 +57,13 @@ class CompareConfig:
     Attributes:
         first: The folder of a sweep or a training.
         second: Another.
-        out: The page.
+        out: The page; by default compare-RUN1-RUN2.html, by the folders' names, which replaces no
+            page of other runs.
     """
 
     first: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN1")]
     second: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN2")]
-    out: str = "compare.html"
+    out: str | None = None
 
 
 def plot(config: PlotConfig) -> int:
@@ -125,21 +126,23 @@ def report(config: ReportConfig) -> int:
 def compare(config: CompareConfig) -> int:
     """Say what differs between two runs: settings, layer areas, curves and scores.
 
+    Curves and scores are compared in the languages that both runs have; the others are named.
     Warns where distances are not comparable, as where n or the shrinkage differ. The page has
     the curves of both on the same axes.
 
-    Example:
+    Examples:
+      shiftlens compare runs/first runs/second
       shiftlens compare runs/first runs/second --out compare.html
     """
     from pathlib import Path
 
     from shiftlens.files import make_folder
     from shiftlens.reports.compare import compare_runs, open_comparable
-    from shiftlens.reports.compare_page import comparison_text, write_comparison
+    from shiftlens.reports.compare_page import comparison_text, page_of, write_comparison
 
     found = compare_runs(open_comparable(config.first), open_comparable(config.second))
     print(comparison_text(found))
-    path = Path(config.out)
+    path = page_of(found) if config.out is None else Path(config.out)
     make_folder(path.parent)
     print(f"\n{write_comparison(found, path)}")
     return 0
