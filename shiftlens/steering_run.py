@@ -27,11 +27,16 @@ from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.shift import LanguageVectors
 from shiftlens.steering import Steering, check_layer, check_ridge
 from shiftlens.steering_config import SteerConfig
-from shiftlens.steering_curve import check_items, steering_curve
+from shiftlens.steering_curve import NO_LANGUAGE, check_items, steering_curve
 from shiftlens.store import STORE, ActivationStore
 from shiftlens.whose import check_run_folder
 
-_PRINTED = {"language": "in", "exact_match": "right in", "perplexity": "perplexity"}
+_PRINTED = {
+    "language": "in",
+    "other_language": "in",
+    "exact_match": "right in",
+    "perplexity": "perplexity",
+}
 _FEW = 0.05
 KINDS = ("language", "difference", "subspace-onto", "subspace-out", "lsar", "incline")
 
@@ -109,18 +114,24 @@ def _run(
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     n = int(table["n"].max())
     say(f"{title}: {n} prompts, vectors of {store.n_sentences} sentences in {store.path}")
-    say(_summary(table))
+    say(_summary(table, config.source, config.target))
     say("\n".join(map(str, ["", out / "steering.csv", *figures])))
     return table
 
 
-def _summary(table: pd.DataFrame) -> str:
-    """The values by strength; languages that few answers are in at every strength are left out."""
+def _summary(table: pd.DataFrame, source: str, target: str) -> str:
+    """The values by strength; other languages that few answers are in throughout are left out."""
     most = table.groupby(["measure", "language"])["value"].transform("max")
-    shown = table[(table["measure"] != "language") | (most >= _FEW)]
+    always = table["language"].isin([source, target, NO_LANGUAGE])
+    shown = table[(table["measure"] != "language") | (most >= _FEW) | always]
     columns = shown["measure"].map(_PRINTED) + " " + shown["language"]
     wide = shown.assign(column=columns).pivot(index="strength", columns="column", values="value")
-    return wide[list(dict.fromkeys(columns))].round(3).rename_axis(columns=None).to_string()
+    head = (
+        f"share of answers known in each language (other: in neither {source} nor {target}; none: "
+        "in no language),\nshare that are right, and perplexity of the right answer"
+    )
+    values = wide[list(dict.fromkeys(columns))].round(3).rename_axis(columns=None)
+    return f"{head}\n{values.to_string()}"
 
 
 def read_strengths(text: str) -> list[float]:
