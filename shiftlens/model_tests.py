@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from shiftlens.asked import check_tests
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
 from shiftlens.harness import results_table, run_harness
@@ -50,10 +51,7 @@ def run_tests(
         ShiftlensError: Neither or both are asked for, or the model, records or tasks cannot be
             used.
     """
-    if (records is None) == (tasks is None):
-        raise ShiftlensError("give either --records FILE or --lm-eval TASKS")
-    if max_new_tokens is not None and max_new_tokens < 1:
-        raise ShiftlensError(f"max_new_tokens is {max_new_tokens}; give at least 1")
+    check_tests(records, tasks, max_new_tokens)
     held_out = None if records is None else _held_out(records, language)
     code = None if held_out or language is None else language_code(language)
     trained = Path(source) / MODEL

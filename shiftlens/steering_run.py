@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from shiftlens.asked import check_sizes
+from shiftlens.asked import check_kind, check_sizes
 from shiftlens.collect import collect_states
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
@@ -38,7 +38,6 @@ _PRINTED = {
     "perplexity": "perplexity",
 }
 _FEW = 0.05
-KINDS = ("language", "difference", "subspace-onto", "subspace-out", "lsar", "incline")
 
 
 def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.DataFrame:
@@ -58,8 +57,7 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     check_folder(out)
     strengths = read_strengths(config.strengths)
     config.source, config.target = map(language_code, (config.source, config.target))
-    if config.kind not in KINDS:
-        raise ShiftlensError(f"unknown kind {config.kind!r}; choose from {', '.join(KINDS)}")
+    check_kind(config.kind)
     check_ridge(config.ridge)
     check_sizes(batch_size=config.batch_size)
     check_run_folder(config, may_change=("out", "device", "batch_size"))
@@ -192,8 +190,8 @@ def fit_steering(
     """Make a steering of a kind from the sentence vectors of a store.
 
     Args:
-        kind: One of :data:`KINDS`. ``subspace-onto`` takes the target's subspace and
-            ``subspace-out`` the source's, both with 90% of the variance.
+        kind: One of :data:`shiftlens.steering_config.KINDS`. ``subspace-onto`` takes the target's
+            subspace and ``subspace-out`` the source's, both with 90% of the variance.
         store: Sentence vectors of every language at every layer.
         source: Language of the texts to be steered.
         target: Language to steer to.
@@ -203,8 +201,7 @@ def fit_steering(
     Raises:
         ShiftlensError: An unknown kind, no such layer, or a language without states.
     """
-    if kind not in KINDS:
-        raise ShiftlensError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
+    check_kind(kind)
     check_layer(layer, store.layers[-1])
     _check_there((source, target), store.languages)
     if kind.startswith("subspace"):

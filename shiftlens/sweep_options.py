@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shiftlens.area import check_share
+from shiftlens.asked import check_projection
 from shiftlens.errors import ShiftlensError
 from shiftlens.estimate import parse_rank
 from shiftlens.geometry import (
     METRICS,
-    PROJECTIONS,
     Metric,
     metrics_named,
     parse_shrinkage,
@@ -61,11 +61,7 @@ class SweepOptions:
             raise ShiftlensError(
                 f"a sweep compares languages: it takes {dominant!r} and at least one more"
             )
-        if self.projection not in ("none", *PROJECTIONS):
-            raise ShiftlensError(
-                f"unknown projection {self.projection!r}; choose from none, "
-                f"{', '.join(PROJECTIONS)}"
-            )
+        check_projection(self.projection)
         names = self.metrics if isinstance(self.metrics, str) else ",".join(self.metrics)
         chosen = metrics_named(names)
         if tokens:

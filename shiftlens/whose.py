@@ -35,6 +35,9 @@ MARKS = {
 }
 """What tells of a run without settings, as of one that did not finish; the first that is there."""
 
+INSIDE_A_MODEL = ("lens", "neurons", "steer")
+"""Commands whose folders are not opened again."""
+
 DEMO = ("sweep", "msft", "shifcon")
 """The runs in the folder of a demo."""
 
@@ -71,6 +74,25 @@ def runs_inside(out: Path) -> list[Path]:
     folders = [path for path in out.iterdir() if path.is_dir()] if out.is_dir() else []
     readable = [folder for folder in sorted(folders) if os.access(folder, os.X_OK)]
     return [folder for folder in readable if owner(folder) is not None]
+
+
+def check_opens(run: str | Path) -> None:
+    """Refuse a folder in which there is no sweep, training or demo to read.
+
+    Raises:
+        ShiftlensError: It does not exist, is no run folder, or holds a run of another command.
+    """
+    out = Path(run)
+    if not out.is_dir():
+        raise ShiftlensError(f"run folder {out} does not exist")
+    command = owner(out)
+    if command in INSIDE_A_MODEL:
+        raise ShiftlensError(
+            f"{out} holds a run of {command}: its tables and figures are in the folder, and no "
+            "other command reads them; give the folder of a sweep, a training or a demo"
+        )
+    if command is None and not runs_inside(out):
+        raise ShiftlensError(f"{out} is no run folder: it has no {CONFIG}")
 
 
 def _command(config: type) -> str:

@@ -73,6 +73,9 @@ def export(config: ExportConfig) -> int:
       shiftlens export runs/x --out exported
       shiftlens export runs/x --language sw --bake --out model-sw
     """
+    from shiftlens.asked import check_export
+
+    check_export(Path(config.run), Path(config.out), config.language, config.bake)
     from shiftlens.export import export_run
 
     export_run(config.run, config.out, config.language, config.bake)
@@ -93,6 +96,12 @@ def evaluate(config: EvalConfig) -> int:
       shiftlens eval runs/x --lm-eval mgsm_direct_sw,xcopa_sw --language sw
       shiftlens eval runs/x --lm-eval mine --tasks DIR --language sw --no-shift
     """
+    from shiftlens.asked import check_tests
+    from shiftlens.files import check_file
+
+    check_tests(config.records, config.lm_eval, config.max_new_tokens)
+    if config.out is not None:
+        check_file(Path(config.out))
     from shiftlens.model_tests import run_tests
 
     table = run_tests(

@@ -77,6 +77,9 @@ def plot(config: PlotConfig) -> int:
       shiftlens plot runs/first --only layer_distance,pairs --format pdf --metric mexa --out paper/
       shiftlens plot runs/first --only geometry --labels topics.tsv
     """
+    from shiftlens.whose import check_opens
+
+    check_opens(config.run)
     from shiftlens.drawing.draw import draw_run
 
     files = draw_run(
@@ -104,12 +107,17 @@ def report(config: ReportConfig) -> int:
     """
     from pathlib import Path
 
-    from shiftlens.files import make_folder
+    from shiftlens.files import check_file, make_folder
+    from shiftlens.whose import check_opens
+
+    check_opens(config.run)
+    path = None if config.out is None else Path(config.out)
+    if path is not None:
+        check_file(path)
     from shiftlens.folders.opening import open_run_folder
     from shiftlens.folders.runs import DemoFolder
 
     run = open_run_folder(config.run)
-    path = None if config.out is None else Path(config.out)
     if path is not None:
         make_folder(path.parent)
     if isinstance(run, DemoFolder):
@@ -136,7 +144,13 @@ def compare(config: CompareConfig) -> int:
     """
     from pathlib import Path
 
-    from shiftlens.files import make_folder
+    from shiftlens.files import check_file, make_folder
+    from shiftlens.whose import check_opens
+
+    check_opens(config.first)
+    check_opens(config.second)
+    if config.out is not None:
+        check_file(Path(config.out))
     from shiftlens.reports.compare import compare_runs, open_comparable
     from shiftlens.reports.compare_page import comparison_text, page_of, write_comparison
 
