@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -26,6 +27,7 @@ from shiftlens.halves import split_rows
 from shiftlens.languages import language_code, language_list
 from shiftlens.models import LanguageModel, load_model
 from shiftlens.pooling import Pooling
+from shiftlens.reports.cautions import measured_on
 from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep, sweep_layers
 from shiftlens.sweep_options import SweepOptions
@@ -153,6 +155,8 @@ def _measure(
         projected = sweep_layers(store, config.dominant, **options)
         _write_results(out, projected, name, config.projection)
         say(_projection_summary(sweep, projected, config.projection))
+    for line in measured_on(sweep.table, tokens):
+        print(f"warning: {line}", file=sys.stderr)
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     files = sorted(path for path in out.iterdir() if path.suffix != ".lock")
     say("\n".join(["", *(f"  {path}" for path in files)]))
