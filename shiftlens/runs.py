@@ -32,7 +32,7 @@ from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import LayerSweep, sweep_layers
 from shiftlens.sweep_options import SweepOptions
 from shiftlens.token_moments import TOKENS, TokenMoments, TokenPlan, collect_token_moments
-from shiftlens.whose import check_run_folder
+from shiftlens.whose import check_languages, check_run_folder
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,7 @@ def load_inputs(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
     languages = None if config.languages is None else language_list(config.languages)
     config.dominant = language_code(config.dominant)
     corpus = load_corpus(config.corpus, languages, keep_intersection=config.keep_intersection)
+    check_languages(Path(config.out), corpus.languages)
     if config.sentences is not None:
         corpus = corpus.head(config.sentences)
     if config.states not in ("sentences", "tokens"):

@@ -117,6 +117,12 @@ def test_a_setting_can_still_be_given_as_none(tmp_path, monkeypatch):
     assert stopped.value.code == 2
 
 
+def test_what_is_no_whole_number_is_told_as_such(capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "--model", "demo", "--sentences", "9", "--languages", "en,fi"])
+    assert "--languages: give a whole number, not 'en,fi'" in capsys.readouterr().err
+
+
 def test_a_reader_that_goes_away_is_no_stack_trace():
     code = "import sys, shiftlens.cli as c; sys.exit(c.main(['metrics']))"
     with subprocess.Popen(
