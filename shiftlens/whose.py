@@ -176,7 +176,7 @@ def check_same_settings(
             was, now = ("none" if v is None else repr(v) for v in (begun.get(name), value))
             raise ShiftlensError(
                 f"{config.out} holds a {run} with {name} {was}, not {now}; "
-                f"{_as_begun(name, begun.get(name))} to go on with it, or another --out"
+                f"{_as_begun(name, begun.get(name))} to go on with it, or another folder"
             )
     return begun
 
