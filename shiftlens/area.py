@@ -101,10 +101,12 @@ def parse_area(text: str) -> tuple[int, int]:
     """The two layers of an area written as "2-5".
 
     Raises:
-        ShiftlensError: It is not written so.
+        ShiftlensError: It is not written so, or the second layer is not above the first.
     """
     try:
         a, b = map(int, text.split("-"))
     except ValueError:
         raise ShiftlensError(f"area {text!r} is not two layers such as 2-5 (nor auto)") from None
+    if not 1 <= a < b:
+        raise ShiftlensError(f"area {text} is not two layers a < b, from layer 1 on, such as 2-5")
     return a, b

@@ -179,6 +179,27 @@ def _left_out_by_default(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[An
     )
 
 
+@_KINDS.primitive_rule
+def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """What is no whole number is told as such."""
+    if info.type is not int:
+        return None
+
+    def read(given: list[str]) -> int:
+        try:
+            return int(given[0])
+        except ValueError:
+            raise ValueError(f"give a whole number, not {given[0]!r}") from None
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
 def _refuse_secrets(arguments: Sequence[str]) -> None:
     """Settings are written to the run folder and shown in reports: no token belongs there."""
     if any(argument != without_secrets(argument) for argument in arguments):

@@ -187,9 +187,10 @@ def evaluate(
 
     Returns:
         One row a language: ``language``, ``n``, ``exact_match``, ``number_match`` (of the records
-        whose completion is a whole number) and ``choice_accuracy`` (of those with choices),
-        ``fidelity``, ``perplexity`` and, with texts, ``chrf`` and ``bleu`` in 0..100; shares in
-        0..1. A language without such records has NaN; if none has any, there is no such column.
+        whose completion is a whole number), ``choice_accuracy`` (of those with choices) and the
+        ``chance`` that one choice at random is right, ``fidelity``, ``perplexity`` and, with texts,
+        ``chrf`` and ``bleu`` in 0..100; shares in 0..1. A language without such records has NaN; if
+        none has any, there is no such column.
 
     Raises:
         ShiftlensError: As :func:`generate_answers` and :func:`choice_accuracy`.
@@ -197,14 +198,15 @@ def evaluate(
     answers = generate_answers(model, records, shift, max_new_tokens=max_new_tokens)
     counted = [whole_number(record.completion) is not None for record in records]
     ranked = [record for record in records if record.choices] if choices else []
-    columns = {"exact_match": _shares(records, _matches(records, answers))}
+    columns = {"exact_match": _means(records, _matches(records, answers))}
     if any(counted):
         pairs = compress(zip(records, answers, strict=True), counted)
         numbered, said = zip(*pairs, strict=True)
-        columns["number_match"] = _shares(numbered, number_match(numbered, said))
+        columns["number_match"] = _means(numbered, number_match(numbered, said))
     if ranked:
-        columns["choice_accuracy"] = _shares(ranked, choice_accuracy(model, ranked, shift))
-    columns["fidelity"] = _shares(records, language_fidelity(records, answers))
+        columns["choice_accuracy"] = _means(ranked, choice_accuracy(model, ranked, shift))
+        columns["chance"] = _means(ranked, [1 / len(record.choices) for record in ranked])
+    columns["fidelity"] = _means(records, language_fidelity(records, answers))
     columns["perplexity"] = perplexity(model, records, shift)
     if texts:
         columns |= _text_columns(records, answers)
@@ -233,11 +235,11 @@ def _matches(records: Records, answers: Sequence[str]) -> list[bool]:
     return [answer == record.completion.strip() for record, answer in pairs]
 
 
-def _shares(records: Records, flags: Sequence[bool]) -> dict[str, float]:
-    """Share of true flags among the records of each language."""
-    of_language: dict[str, list[bool]] = {}
-    for record, flag in zip(records, flags, strict=True):
-        of_language.setdefault(record.language, []).append(flag)
+def _means(records: Records, values: Sequence[float]) -> dict[str, float]:
+    """Mean of the values of each language's records; of flags the share that is true."""
+    of_language: dict[str, list[float]] = {}
+    for record, value in zip(records, values, strict=True):
+        of_language.setdefault(record.language, []).append(value)
     return {language: sum(group) / len(group) for language, group in of_language.items()}
 
 

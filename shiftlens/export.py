@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from shiftlens.asked import MODEL
+from shiftlens.asked import MODEL, check_export
 from shiftlens.bake import bake, baked_tensors, carrying
 from shiftlens.card import Facts, model_card, run_facts
 from shiftlens.errors import ShiftlensError
@@ -51,18 +51,12 @@ def export_run(
             language has no vectors, or the folder is there already.
     """
     run, out = Path(run), Path(out)
-    if out.exists():
-        raise ShiftlensError(f"{out} exists; give a folder that does not, or remove it")
+    check_export(run, out, language, full)
     model, shift = _trained(run)
     known = sorted(shift.vectors.vectors, key=lambda code: code != shift.dominant)
     languages = known if language is None else language_list(language)
     for code in languages:
         shift.vectors[code]
-    if full and len(languages) > 1:
-        raise ShiftlensError(
-            f"a full checkpoint is for one language, not for {', '.join(languages)}; name one with "
-            "--language"
-        )
     facts = run_facts(run, model, shift)
     with _partial(out) as folder:
         if full:
@@ -90,10 +84,6 @@ def _partial(out: Path) -> Iterator[Path]:
 
 
 def _trained(run: Path) -> tuple[LanguageModel, Shift]:
-    if not (run / MODEL).is_dir():
-        raise ShiftlensError(
-            f"{run} holds no trained model ({run / MODEL}); give the folder of a shiftlens train"
-        )
     model, shift = load_trained(run / MODEL, device="cpu")
     if shift is None:
         raise ShiftlensError(

@@ -55,6 +55,17 @@ def check_folder(path: Path) -> None:
         raise ShiftlensError(f"cannot write to folder {path}: permission denied")
 
 
+def check_file(path: Path) -> None:
+    """See whether a file can be written, without writing it.
+
+    Raises:
+        ShiftlensError: It cannot.
+    """
+    check_folder(path.parent)
+    if path.is_dir():
+        raise ShiftlensError(f"cannot write {path}: it is a folder; give the name of a file")
+
+
 def make_folder(path: Path) -> Path:
     """Make a folder and its parents.
 

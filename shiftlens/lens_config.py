@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+POSITIONS = ("all", "last")
+
 
 @dataclass
 class LensConfig:

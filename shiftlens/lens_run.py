@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from shiftlens.asked import MODEL, check_sizes
+from shiftlens.asked import MODEL, check_positions, check_sizes
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
 from shiftlens.errors import ShiftlensError
@@ -102,8 +102,7 @@ def run_lens(config: LensConfig, say: Callable[[str], None] = print) -> LensRun:
 def _texts(config: LensConfig) -> tuple[Corpus, list[SftRecord]]:
     """Look at everything that the user gave, cheapest first."""
     check_sizes(batch_tokens=config.batch_tokens, max_length=config.max_length)
-    if config.positions not in ("all", "last"):
-        raise ShiftlensError(f"positions are {config.positions!r}; choose all or last")
+    check_positions(config.positions)
     languages = None if config.languages is None else language_list(config.languages)
     corpus = load_corpus(config.corpus, languages)
     check_counting(corpus, config.threshold)

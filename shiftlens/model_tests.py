@@ -1,16 +1,32 @@
 """Testing a model as the command line asks for it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from shiftlens.asked import MODEL
+from shiftlens.asked import MODEL, check_tests
 from shiftlens.errors import ShiftlensError
 from shiftlens.evaluate import evaluate
 from shiftlens.harness import results_table, run_harness
 from shiftlens.languages import language_code, language_list
 from shiftlens.sft import SftRecord, load_records
 from shiftlens.trained import check_weights, load_trained
+
+COLUMNS = {
+    "n": "records of the language",
+    "exact_match": "share of greedy answers that are the right one, to the letter",
+    "number_match": "share of greedy answers whose last number is the right one",
+    "choice_accuracy": "share of records whose right choice is likelier than every other",
+    "chance": "the same of choices drawn at random",
+    "fidelity": "share of greedy answers that are a known answer of the record's language",
+    "perplexity": "of the right answers, a token",
+    "chrf": "chrF of the greedy answers, 0 to 100",
+    "bleu": "BLEU of the greedy answers, 0 to 100",
+    "value": "as lm-evaluation-harness counts it",
+    "stderr": "its standard error there",
+}
+"""What is printed of the columns."""
 
 
 def run_tests(
@@ -27,6 +43,7 @@ def run_tests(
     batch_size: int = 16,
     dtype: str = "float32",
     device: str = "auto",
+    say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
     """Test a model on records or on tasks of lm-evaluation-harness.
 
@@ -43,6 +60,7 @@ def run_tests(
         batch_size: Items in a batch of the harness.
         dtype: As :func:`shiftlens.load_model`.
         device: As :func:`shiftlens.load_model`.
+        say: Receives a line on what is tested.
 
     Returns:
         For records one row a language, for tasks one a task and metric.
@@ -51,10 +69,7 @@ def run_tests(
         ShiftlensError: Neither or both are asked for, or the model, records or tasks cannot be
             used.
     """
-    if (records is None) == (tasks is None):
-        raise ShiftlensError("give either --records FILE or --lm-eval TASKS")
-    if max_new_tokens is not None and max_new_tokens < 1:
-        raise ShiftlensError(f"max_new_tokens is {max_new_tokens}; give at least 1")
+    check_tests(records, tasks, max_new_tokens)
     held_out = None if records is None else _held_out(records, language)
     code = None if held_out or language is None else language_code(language)
     trained = Path(source) / MODEL
@@ -62,17 +77,29 @@ def run_tests(
     model, shift = load_trained(place, dtype=dtype, device=device)
     if trained.is_dir() and dtype == "float32":
         check_weights(Path(source), model)
+    how = "no shift" if shift is None else f"its shift {'on' if shifted else 'off'}"
     shift = shift if shifted else None
+    say(f"model    {place}, {how}")
     if held_out is not None:
+        languages = list(dict.fromkeys(record.language for record in held_out))
+        say(f"records  {records}: {len(held_out)} in {', '.join(languages)}\n")
         dominant = shift.dominant if shift else held_out[0].language
         return evaluate(
             model, held_out, shift, dominant, texts=texts, max_new_tokens=max_new_tokens
         )
+    say(f"tasks    {tasks}\n")
     names = [name.strip() for name in (tasks or "").split(",")]
     found = run_harness(
         model, names, shift, code, folder=folder, limit=limit, batch_size=batch_size
     )
     return results_table(found)
+
+
+def legend(table: pd.DataFrame) -> str:
+    """What the columns of a table of tests are, a line each."""
+    there = {name: words for name, words in COLUMNS.items() if name in table}
+    width = max(map(len, there))
+    return "\n".join(f"{name:{width}}  {words}" for name, words in there.items())
 
 
 def _held_out(path: str, languages: str | None) -> list[SftRecord]:

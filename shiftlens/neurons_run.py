@@ -19,7 +19,7 @@ from shiftlens.languages import language_list
 from shiftlens.loading import load_model
 from shiftlens.models import LanguageModel
 from shiftlens.neurons.effects import NeuronEffects, check_scaling, measure_effects
-from shiftlens.neurons.found import NeuronsFound, check_rates, find_neurons
+from shiftlens.neurons.found import NeuronsFound, check_rates, check_share, find_neurons
 from shiftlens.neurons_config import NeuronsConfig
 from shiftlens.plots.neurons import effects_figure, neurons_figure
 from shiftlens.plots.save import save_figure
@@ -81,6 +81,7 @@ def run_neurons(config: NeuronsConfig, say: Callable[[str], None] = print) -> Ne
     corpus = _corpus(config)
     check_rates(corpus.languages, config.share, config.filter_rate, config.bar_rate)
     model = load_model(config.model, dtype=config.dtype, device=config.device)
+    check_share(model, config.share)
     finding, held_out = _texts(config, model, corpus)
     with running(config.out):
         return _run(config, model, finding, held_out, say)

@@ -10,7 +10,7 @@ class PlanConfig:
     Attributes:
         model: Local directory or hub id of a Hugging Face model, a config.json alone, or demo; of
             a model only the configuration is read.
-        languages: How many languages.
+        languages: How many languages, a number; which ones does not matter.
         sentences: Sentences in each.
         tokens_per_sentence: Tokens a sentence on average, special ones included.
         spread: Standard deviation of the logarithm of a sentence's length.

@@ -1,5 +1,6 @@
 """A sweep from end to end, and the run folder it leaves."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,13 +20,14 @@ from shiftlens.layer_sweep import LayerSweep
 from shiftlens.loading import load_model
 from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
+from shiftlens.reports.cautions import measured_on
 from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep import sweep_layers
 from shiftlens.sweep_forecast import check_disk, forecast_words, token_table
 from shiftlens.sweep_options import SweepOptions
 from shiftlens.sweep_results import area_facts, projection_summary, summary, write_results
 from shiftlens.token_moments import TOKENS, TokenMoments, TokenPlan, collect_token_moments
-from shiftlens.whose import check_run_folder
+from shiftlens.whose import check_languages, check_run_folder
 from shiftlens.written import parquet, write_csv, write_json
 
 
@@ -149,6 +151,8 @@ def _measure(
         projected = sweep_layers(store, config.dominant, **options)
         write_results(out, projected, name, config.projection)
         say(projection_summary(sweep, projected, config.projection))
+    for line in measured_on(sweep.table, tokens):
+        print(f"warning: {line}", file=sys.stderr)
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     files = sorted(path for path in out.iterdir() if path.suffix != ".lock")
     say("\n".join(["", *(f"  {path}" for path in files)]))
@@ -173,6 +177,7 @@ def load_inputs(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
     languages = None if config.languages is None else language_list(config.languages)
     config.dominant = language_code(config.dominant)
     corpus = load_corpus(config.corpus, languages, keep_intersection=config.keep_intersection)
+    check_languages(Path(config.out), corpus.languages)
     if config.sentences is not None:
         corpus = corpus.head(config.sentences)
     if config.states not in ("sentences", "tokens"):

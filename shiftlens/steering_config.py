@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+KINDS = ("language", "difference", "subspace-onto", "subspace-out", "lsar", "incline")
+
 
 @dataclass
 class SteerConfig:

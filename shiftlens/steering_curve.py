@@ -19,6 +19,8 @@ from shiftlens.steering import Steering
 
 NO_LANGUAGE = "none"
 """Where an answer is counted that is known in no language."""
+OTHER = "other"
+"""Languages other than source and target, together."""
 
 Row = dict[str, float | str]
 
@@ -40,8 +42,10 @@ def steering_curve(
     - ``language``: share of answers in each language. An answer is in a language if it is one of
       the completions or choices of its records; a text known in several languages counts in each,
       one known in none in ``none``.
+    - ``other_language``: share of answers known in some language, and in neither the source nor the
+      target (``other``).
     - ``exact_match``: share of answers that are the item's answer in the source's, and in the
-      target's, words. Wilson's 95% intervals, as for ``language``.
+      target's, words. Wilson's 95% intervals, as for the shares above.
     - ``perplexity`` of the item's answer in either language after the source's prompt,
       :math:`\exp(\sum_i \ell_i / \sum_i m_i)` with the loss l_i over m_i tokens and EOS; the 95%
       interval is that of the ratio over items, linearised.
@@ -77,12 +81,12 @@ def steering_curve(
             answers = generate_answers(model, asked, None, batch_size, longest)
             texts = list(zip(*sides.values(), strict=True))
             scores = completion_log_probs(model, asked, texts, None, 2 * batch_size)
-        own = [*_languages(answers, known), *_matches(answers, sides)]
+        own = [*_languages(answers, known, (source, target)), *_matches(answers, sides)]
         own += _perplexities(model, sides, np.array(scores))
         return pd.DataFrame([{"strength": strength, **row} for row in own])
 
     tables = [
-        keep(f"strength-{strength}", partial(at, strength)) if keep else at(strength)
+        keep(f"answers-{strength}", partial(at, strength)) if keep else at(strength)
         for strength in tqdm(strengths, desc="strengths", unit="strength", disable=None)
     ]
     return pd.concat(tables, ignore_index=True)
@@ -115,10 +119,14 @@ def check_items(
     return asked, counterparts
 
 
-def _languages(answers: Sequence[str], known: dict[str, set[str]]) -> Iterator[Row]:
+def _languages(
+    answers: Sequence[str], known: dict[str, set[str]], two: tuple[str, str]
+) -> Iterator[Row]:
     for code, texts in known.items():
         yield _share("language", code, [answer in texts for answer in answers])
     everywhere = set().union(*known.values())
+    other = everywhere.difference(*(known[code] for code in two))
+    yield _share("other_language", OTHER, [answer in other for answer in answers])
     yield _share("language", NO_LANGUAGE, [answer not in everywhere for answer in answers])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from shiftlens.asked import check_sizes
+from shiftlens.asked import check_kind, check_sizes
 from shiftlens.collect import collect_states
 from shiftlens.config import to_yaml
 from shiftlens.corpora import Corpus, load_corpus
@@ -27,14 +27,18 @@ from shiftlens.plots.steering import steering_figure
 from shiftlens.sft import SftRecord, load_records, records_sha256
 from shiftlens.steering import Steering, check_layer, check_ridge
 from shiftlens.steering_config import SteerConfig
-from shiftlens.steering_curve import check_items, steering_curve
+from shiftlens.steering_curve import NO_LANGUAGE, check_items, steering_curve
 from shiftlens.store import STORE, ActivationStore
 from shiftlens.whose import check_run_folder
 from shiftlens.written import write_table
 
-_PRINTED = {"language": "in", "exact_match": "right in", "perplexity": "perplexity"}
+_PRINTED = {
+    "language": "in",
+    "other_language": "in",
+    "exact_match": "right in",
+    "perplexity": "perplexity",
+}
 _FEW = 0.05
-KINDS = ("language", "difference", "subspace-onto", "subspace-out", "lsar", "incline")
 
 
 def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.DataFrame:
@@ -54,8 +58,7 @@ def run_steering(config: SteerConfig, say: Callable[[str], None] = print) -> pd.
     check_folder(out)
     strengths = read_strengths(config.strengths)
     config.source, config.target = map(language_code, (config.source, config.target))
-    if config.kind not in KINDS:
-        raise ShiftlensError(f"unknown kind {config.kind!r}; choose from {', '.join(KINDS)}")
+    check_kind(config.kind)
     check_ridge(config.ridge)
     check_sizes(batch_size=config.batch_size)
     check_run_folder(config, may_change=("out", "device", "batch_size"))
@@ -109,18 +112,24 @@ def _run(
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     n = int(table["n"].max())
     say(f"{title}: {n} prompts, vectors of {store.n_sentences} sentences in {store.path}")
-    say(_summary(table))
+    say(_summary(table, config.source, config.target))
     say("\n".join(map(str, ["", out / "steering.csv", *figures])))
     return table
 
 
-def _summary(table: pd.DataFrame) -> str:
-    """The values by strength; languages that few answers are in at every strength are left out."""
+def _summary(table: pd.DataFrame, source: str, target: str) -> str:
+    """The values by strength; other languages that few answers are in throughout are left out."""
     most = table.groupby(["measure", "language"])["value"].transform("max")
-    shown = table[(table["measure"] != "language") | (most >= _FEW)]
+    always = table["language"].isin([source, target, NO_LANGUAGE])
+    shown = table[(table["measure"] != "language") | (most >= _FEW) | always]
     columns = shown["measure"].map(_PRINTED) + " " + shown["language"]
     wide = shown.assign(column=columns).pivot(index="strength", columns="column", values="value")
-    return wide[list(dict.fromkeys(columns))].round(3).rename_axis(columns=None).to_string()
+    head = (
+        f"share of answers known in each language (other: in neither {source} nor {target}; none: "
+        "in no language),\nshare that are right, and perplexity of the right answer"
+    )
+    values = wide[list(dict.fromkeys(columns))].round(3).rename_axis(columns=None)
+    return f"{head}\n{values.to_string()}"
 
 
 def read_strengths(text: str) -> list[float]:
@@ -181,8 +190,8 @@ def fit_steering(
     """Make a steering of a kind from the sentence vectors of a store.
 
     Args:
-        kind: One of :data:`KINDS`. ``subspace-onto`` takes the target's subspace and
-            ``subspace-out`` the source's, both with 90% of the variance.
+        kind: One of :data:`shiftlens.steering_config.KINDS`. ``subspace-onto`` takes the target's
+            subspace and ``subspace-out`` the source's, both with 90% of the variance.
         store: Sentence vectors of every language at every layer.
         source: Language of the texts to be steered.
         target: Language to steer to.
@@ -192,8 +201,7 @@ def fit_steering(
     Raises:
         ShiftlensError: An unknown kind, no such layer, or a language without states.
     """
-    if kind not in KINDS:
-        raise ShiftlensError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
+    check_kind(kind)
     check_layer(layer, store.layers[-1])
     _check_there((source, target), store.languages)
     if kind.startswith("subspace"):

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from shiftlens.area import check_share
+from shiftlens.asked import check_projection
 from shiftlens.config import SweepConfig
 from shiftlens.errors import ShiftlensError
 from shiftlens.estimate import parse_rank
 from shiftlens.geometry import (
     METRICS,
-    PROJECTIONS,
     Metric,
     metrics_named,
     parse_shrinkage,
@@ -77,11 +77,7 @@ class SweepOptions:
             raise ShiftlensError(
                 f"a sweep compares languages: it takes {dominant!r} and at least one more"
             )
-        if self.projection not in ("none", *PROJECTIONS):
-            raise ShiftlensError(
-                f"unknown projection {self.projection!r}; choose from none, "
-                f"{', '.join(PROJECTIONS)}"
-            )
+        check_projection(self.projection)
         names = self.metrics if isinstance(self.metrics, str) else ",".join(self.metrics)
         chosen = metrics_named(names)
         if tokens:

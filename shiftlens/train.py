@@ -103,6 +103,8 @@ def _run(task: TrainTask, config: TrainConfig, say: Callable[[str], None]) -> Tr
     results = [_test(model, task.test, None, config, "before")]
     _fit(task.trainer, out)
     shift = task.trainer.shift
+    if shift is not None and shift.target is not None:
+        say(f"shifts   to {shift.target}, the third language")
     if task.trainer.sharded:
         model = _whole(model, out, config.device)
     ranks.from_first(lambda: _keep_adapters(task.adapters, out))

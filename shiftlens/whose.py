@@ -1,7 +1,8 @@
 """Whose run a folder holds: no command writes into the folder of another one's."""
 
+import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,20 @@ COMMANDS: Mapping[str, type] = {
 }
 """The commands that leave their settings in the folder."""
 
+STATES = ("activations", "token_moments")
+"""Folders of states in that of a sweep."""
+
 MARKS = {
     "lens_inputs.json": "lens",
     "neurons_inputs.json": "neurons",
     "steer_inputs.json": "steer",
     "inputs.json": "train",
-    "activations": "collect",
-    "token_moments": "collect",
+    **dict.fromkeys(STATES, "collect"),
 }
 """What tells of a run without settings, as of one that did not finish; the first that is there."""
+
+INSIDE_A_MODEL = ("lens", "neurons", "steer")
+"""Commands whose folders are not opened again."""
 
 DEMO = ("sweep", "msft", "shifcon")
 """The runs in the folder of a demo."""
@@ -73,6 +79,25 @@ def runs_inside(out: Path) -> list[Path]:
     return [folder for folder in readable if owner(folder) is not None]
 
 
+def check_opens(run: str | Path) -> None:
+    """Refuse a folder in which there is no sweep, training or demo to read.
+
+    Raises:
+        ShiftlensError: It does not exist, is no run folder, or holds a run of another command.
+    """
+    out = Path(run)
+    if not out.is_dir():
+        raise ShiftlensError(f"run folder {out} does not exist")
+    command = owner(out)
+    if command in INSIDE_A_MODEL:
+        raise ShiftlensError(
+            f"{out} holds a run of {command}: its tables and figures are in the folder, and no "
+            "other command reads them; give the folder of a sweep, a training or a demo"
+        )
+    if command is None and not runs_inside(out):
+        raise ShiftlensError(f"{out} is no run folder: it has no {CONFIG}")
+
+
 def _command(config: type) -> str:
     return config.__name__.removesuffix("Config").lower()
 
@@ -103,6 +128,31 @@ def _are_settings_of(path: Path, kind: type) -> bool:
     return all(field.name in there for field in fields(kind) if field.default is MISSING)
 
 
+def check_languages(out: Path, languages: Sequence[str]) -> None:
+    """Refuse languages other than those whose states a folder holds, or another order of them.
+
+    Args:
+        out: The folder of a sweep.
+        languages: Those asked for.
+
+    Raises:
+        ShiftlensError: They differ.
+    """
+    for name in STATES:
+        try:
+            manifest = json.loads((out / name / "manifest.json").read_text(encoding="utf-8"))
+            there = [str(code) for code in manifest["corpus"]["languages"]]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            continue  # none, or damaged, which whoever opens it tells
+        if there != list(languages):
+            same = sorted(there) == sorted(languages)
+            raise ShiftlensError(
+                f"{out} holds states in {','.join(there)}, and {','.join(languages)} is asked for"
+                f"{', the same in another order' if same else ''}; give --languages "
+                f"{','.join(there)} to go on with it, or another --out"
+            )
+
+
 def check_same_settings(
     config: Any, may_change: Collection[str], run: str = "run"
 ) -> dict[str, Any]:
@@ -123,8 +173,19 @@ def check_same_settings(
     begun = later | read_settings(Path(config.out) / CONFIG, type(config))
     for name, value in yaml.safe_load(to_yaml(config)).items():
         if name not in may_change and begun.get(name) != value:
+            was, now = ("none" if v is None else repr(v) for v in (begun.get(name), value))
             raise ShiftlensError(
-                f"{config.out} holds a {run} with {name} {begun.get(name)!r}, not {value!r}; give "
-                "the same settings to go on with it, or another folder"
+                f"{config.out} holds a {run} with {name} {was}, not {now}; "
+                f"{_as_begun(name, begun.get(name))} to go on with it, or another folder"
             )
     return begun
+
+
+def _as_begun(name: str, value: Any) -> str:
+    """What to do for a setting to be this."""
+    option = name.replace("_", "-")
+    if value is None:
+        return f"leave out --{option}"
+    if isinstance(value, bool):
+        return f"give --{option}" if value else f"give --no-{option}"
+    return f"give --{option} {value}"

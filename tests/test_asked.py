@@ -36,9 +36,39 @@ MISTAKES = {
     "unknown arm 'shif'": [*TRAIN, "--arm", "shif"],
     "warmup is 2.0": [*TRAIN, "--warmup", "2"],
     "area '5' is not": [*TRAIN, "--area", "5"],
+    "area 5-2 is not two layers a < b": [*TRAIN, "--area", "5-2"],
+    "unknown dtype 'f16'": [*TRAIN, "--dtype", "f16"],
+    "training in float16 is not": [*TRAIN, "--dtype", "float16"],
+    "unknown device 'gpu'; choose auto": [*SWEEP, "--device", "gpu"],
+    "unknown device 'cuda:x'": [*TRAIN, "--device", "cuda:x"],
+    "unknown metric 'warp'; choose from": [*SWEEP, "--metric", "warp"],
+    "shrinkage: 'some'": [*SWEEP, "--shrinkage", "some"],
+    "unknown projection 'pca'; choose from none, ": [*SWEEP, "--projection", "pca"],
+    "the share of layers must lie between 0 and 1, not 2": [*SWEEP, "--share", "2"],
+    "unknown kind 'push'": [*STEER, "--source", "fi", "--target", "en", "--kind", "push"],
+    "positions are 'some'; choose all or last": [
+        *("lens", "--model", "demo", "--corpus", "demo", "--out", "x", "--positions", "some"),
+    ],
+    "give either --records FILE or --lm-eval TASKS": ["eval", "demo"],
+    "max_new_tokens is 0": ["eval", "demo", "--records", "demo:test", "--max-new-tokens", "0"],
+    "cannot write nothing: it is a folder": [
+        *("eval", "demo", "--records", "demo:test", "--out", "nothing"),
+    ],
+    "nothing holds no trained model": ["export", "nothing", "--out", "x"],
+    "trained: its arm makes no shift": ["export", "trained", "--out", "x"],
+    "a full checkpoint is for one language, not for all": [
+        *("export", "shifted", "--out", "x", "--bake"),
+    ],
+    "nothing exists; give a folder that does not": ["export", "shifted", "--out", "nothing"],
+    "nothing is no run folder": ["report", "nothing"],
+    "other holds a run of lens: its tables and figures are in": ["plot", "other"],
+    "other holds a run of lens: ": ["repeat", "other"],
+    "cannot write nothing: ": ["report", "swept", "--out", "nothing"],
+    "none.txt: no such file or folder": ["report", "swept", "--labels", "none.txt"],
     "run folder nowhere does not exist": ["report", "nowhere"],
     "run folder none does not exist": ["repeat", "none"],
     "run folder runs/2 does not exist": ["compare", "nothing", "runs/2"],
+    "nothing is no run folder: it has": ["compare", "swept", "nothing"],
     "cannot read settings file no.yaml": ["sweep", "--config", "no.yaml"],
     "other holds a run of lens": [*SWEEP, "--out", "other"],
     ". is a folder of runs (other)": ["demo", "--out", "."],
@@ -54,8 +84,12 @@ print(json.dumps([codes, [name for name in {HEAVY} if name in sys.modules]]))
 
 def test_mistakes_are_told_before_anything_heavy_is_imported(tmp_path):
     (tmp_path / "nothing").mkdir()
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "config.yaml").write_text(to_yaml(LensConfig("demo", "demo", "x")))
+    for name, config in (("other", LensConfig), ("swept", SweepConfig)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(to_yaml(config("demo", "demo", "x")))
+    for name in ("trained", "shifted"):
+        (tmp_path / name / "model").mkdir(parents=True)
+    (tmp_path / "shifted" / "model" / "shift.json").write_text("{}")
     command = [sys.executable, "-c", CODE, json.dumps(list(MISTAKES.values()))]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert json.loads(done.stdout) == [[2] * len(MISTAKES), []]
@@ -63,7 +97,8 @@ def test_mistakes_are_told_before_anything_heavy_is_imported(tmp_path):
     assert len(lines) == len(MISTAKES)
     for line, words in zip(lines, MISTAKES, strict=True):
         assert line.startswith(f"shiftlens: {words}"), line
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["nothing", "other"]
+    there = ["nothing", "other", "shifted", "swept", "trained"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == there
 
 
 def test_what_can_be_passes(tmp_path):
@@ -71,6 +106,8 @@ def test_what_can_be_passes(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "model" / "config.json").write_text("{}")
     out = str(tmp_path / "out")
+    for device in ("auto", "cpu", "cuda:1", "map", "mps"):
+        check_asked(SweepConfig("demo", "demo", out, device=device, metric="mexa,shifcon"))
     for model in ("demo", "bigscience/bloom-560m", "gpt2", str(tmp_path / "model")):
         check_asked(SweepConfig(model, "demo", out))
     check_asked(SweepConfig("demo", f"{tmp_path}/xcopa/data:val", out))

@@ -8,6 +8,7 @@ import pytest
 from test_runs import save_model, settings, silent, write_corpus
 
 from shiftlens.area import choose_area
+from shiftlens.config import SweepConfig
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import States
 from shiftlens.layer_sweep import LayerSweep
@@ -106,6 +107,30 @@ def test_the_demos_sweep_of_few_sentences_earns_its_own(run):
     found = [" ".join(line.split()[:3]) for line in cautions(run)]
     assert found[0].startswith("n = ") and found[-1].startswith("There are no")
     assert set(found[1:-1]) <= {"The area 1-2", "The area is"}
+
+
+@pytest.mark.parametrize(("sentences", "words"), [(20, ["n = 10 in each half"]), (128, [])])
+def test_a_sweep_says_at_once_what_its_report_will(tmp_path, capsys, sentences, words):
+    out = tmp_path / "run"
+    config = SweepConfig("demo", "demo", str(out), languages="en,fi", sentences=sentences)
+    run_sweep(config, silent)
+    said = [x for x in capsys.readouterr().err.splitlines() if x.startswith("warning: ")]
+    assert len(said) == len(words)
+    reported = cautions(open_run_folder(out))
+    for line, beginning in zip(said, words, strict=True):
+        assert line.startswith(f"warning: {beginning}")
+        assert line.removeprefix("warning: ") in reported
+    assert [x for x in reported if x.startswith("n = ")] == [x[9:] for x in said]
+
+
+def test_an_unknown_script_is_told_by_the_sweep(tmp_path, capsys):
+    save_model(tmp_path / "model", num_hidden_layers=4)
+    corpus = write_corpus(tmp_path / "corpus")
+    lines = (corpus / "es.txt").read_text().splitlines()
+    (corpus / "es.txt").write_text("".join(f"{line} ☃☃\n" for line in lines))
+    run_sweep(settings(tmp_path, tmp_path / "run"), silent)
+    said = [x for x in capsys.readouterr().err.splitlines() if "Unknown tokens are above 1%" in x]
+    assert len(said) == 1 and said[0].startswith("warning: ") and "es " in said[0]
 
 
 def test_sentences_that_were_dropped_are_kept_on_record(tmp_path):

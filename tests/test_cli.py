@@ -484,8 +484,8 @@ def test_compare_prints_what_differs_and_writes_a_page(home, run, tmp_path, capf
     capfd.readouterr()
     assert main(["compare", str(run), str(tmp_path / "oas")]) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert "  shrinkage  ledoit-wolf  oas" in lines and lines[-1] == "compare.html"
-    assert (tmp_path / "compare.html").stat().st_size < 12e6
+    assert "  shrinkage  ledoit-wolf  oas" in lines and lines[-1] == "compare-run-oas.html"
+    assert (tmp_path / "compare-run-oas.html").stat().st_size < 12e6
 
 
 @pytest.mark.parametrize(

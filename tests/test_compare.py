@@ -13,7 +13,7 @@ from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import States
 from shiftlens.layer_sweep import LayerSweep
 from shiftlens.reports.compare import compare_runs, open_comparable
-from shiftlens.reports.compare_page import comparison_text, write_comparison
+from shiftlens.reports.compare_page import comparison_text, page_of, write_comparison
 from shiftlens.reports.curve_tables import agreement, rank_correlation, side_by_side
 from shiftlens.runs import run_sweep
 
@@ -55,10 +55,10 @@ def test_what_makes_distances_incomparable_is_told(first, second):
     assert curves.warnings == (
         "n differs: 30 and 20",
         "shrinkage differs: ledoit-wolf and oas",
-        "languages of one run only: de, fa, ja, ru, tr",
     )
     text = comparison_text(found)
-    assert "the same model, different text" in text
+    assert "the same model, text in different languages" in text
+    assert "  languages  not set      en,es,fi,ko" in text
     for line in curves.warnings:
         assert f"! {line}: distances are not comparable" in text
 
@@ -72,6 +72,46 @@ def test_curves_are_means_over_the_languages_of_both(first, second):
         assert table.loc[3, column] == pytest.approx(sum(values[["es", "fi", "ko"]]) / 3)
     np.testing.assert_allclose(table["difference"], table["second"] - table["first"])
     assert curves.agreement.loc["mean_distance", "largest"] == table["difference"].abs().max()
+
+
+def test_languages_of_one_run_only_are_named_with_it(first, second):
+    extra = "de, ru, ja, tr, fa"
+    for one, other, side in ((first, second, "first"), (second, first, "second")):
+        found = compare_runs(one, other)
+        (curves,) = found.curves
+        assert curves.languages == ("es", "fi", "ko")
+        lines = comparison_text(found).splitlines()
+        assert [x for x in lines if "left out" in x] == [f"  left out: {extra} ({side} run only)"]
+        assert any(line.endswith("mean over es, fi, ko") for line in lines)
+
+
+def test_both_lack_a_language_of_the_other(first, second):
+    fewer = first.first.sweep.table.query("language != 'ko'")
+    states = {"sweep": States(first.first.store, LayerSweep(fewer, {}, "en"))}
+    text = comparison_text(compare_runs(second, replace(first, states=states)))
+    assert "  left out: ko (first run only); de, ru, ja, tr, fa (second run only)\n" in text
+
+
+def test_long_settings_are_cut_where_they_part(first):
+    path = "/somewhere" * 9
+    one, other = (
+        replace(first, settings={**first.settings, "model": f"{path}/{name}/weights"})
+        for name in ("base", "tuned")
+    )
+    line = next(x for x in comparison_text(compare_runs(one, other)).splitlines() if "model " in x)
+    assert line.split() == ["model", *(f"…{path[-19:]}/{x}/weights" for x in ("base", "tuned"))]
+
+
+def test_without_a_name_no_page_of_other_runs_is_replaced(first, second, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    evil = "a&<b>"
+    one, other, elsewhere = (replace(first, out=tmp_path / n) for n in (evil, "b", f"c/{evil}"))
+    found = compare_runs(one, replace(second, out=other.out))
+    path = write_comparison(found, page_of(found))
+    assert path.name == "compare-a&<b>-b.html"
+    assert page_of(found) == path
+    with pytest.raises(ShiftlensError, match="is not of these two runs; give --out PAGE"):
+        page_of(compare_runs(elsewhere, replace(second, out=other.out)))
 
 
 def a_sweep(values, metric="shifcon", dominant="en"):
@@ -120,7 +160,14 @@ def test_trainings_are_compared_before_with_before_and_after_with_after(trained,
     assert list(found.scores["second"]) == [0.25, 0.5]
     assert found.mean["mean"] == pytest.approx(found.scores.loc["es", "difference"])
     assert "right answers after training" in comparison_text(found)
-    others = pd.read_csv(copy / "results.csv").assign(n=5)
+    assert "left out" not in comparison_text(found)
+    more = results.replace({"language": {"es": "zh-Hant"}})
+    more.to_csv(copy / "results.csv", index=False)
+    fewer = compare_runs(open_run_folder(trained), open_run_folder(copy))
+    missing = "left out: es (first run only); zh-Hant (second run only)"
+    assert f"\n  {missing}" in comparison_text(fewer)
+    assert missing in write_comparison(fewer, tmp_path / "fewer.html").read_text()
+    others = results.assign(n=5)
     others.to_csv(copy / "results.csv", index=False)
     again = compare_runs(open_run_folder(trained), open_run_folder(copy))
     assert not again.same_questions

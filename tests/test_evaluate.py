@@ -232,6 +232,8 @@ def test_the_table_holds_each_measure(llama, shift):
     for language, row in table.iterrows():
         flags = [flag for record, flag in chosen.items() if record.language == language]
         assert row.choice_accuracy == np.mean(flags)
+        counts = [len(record.choices) for record in chosen if record.language == language]
+        assert row.chance == pytest.approx(np.mean([1 / count for count in counts]))
         assert row.perplexity == perplexity(llama, RECORDS, shift)[language]
 
 

@@ -43,12 +43,19 @@ def test_export_writes_what_transformers_reads(run, tmp_path, capfd):
 
 
 @pytest.mark.parametrize("option", ["--shift", "--no-shift"])
-def test_eval_of_records_is_evaluate_with_the_shift_or_without(run, records, tmp_path, option):
-    out = tmp_path / "table.csv"
+def test_eval_of_records_is_evaluate_with_the_shift_or_without(
+    run, records, tmp_path, option, capsys
+):
+    out = tmp_path / "new" / "table.csv"
     assert main(["eval", str(run), "--records", str(records), option, "--out", str(out)]) == 0
     model, shift = load_trained(run / "model", device="cpu")
     expected = evaluate(model, load_records(records), shift if option == "--shift" else None)
     pd.testing.assert_frame_equal(pd.read_csv(out), expected)
+    said = capsys.readouterr().out
+    assert f"{run / 'model'}, its shift {'on' if option == '--shift' else 'off'}\n" in said
+    assert f"{records}: 6 in en, sw\n" in said and said.endswith(f"\n{out}\n")
+    names = set(expected.columns) - {"language"}
+    assert names == {line.split()[0] for line in said.split("\n\n")[2].splitlines()}
 
 
 def test_eval_runs_the_harness_on_tasks_of_a_folder(run, records, tmp_path, capfd):

@@ -63,7 +63,7 @@ def test_of_an_encoder_the_neurons_are_found_and_nothing_is_measured(tmp_path, c
 
 
 def test_where_no_language_has_neurons_it_says_so(tmp_path, capsys):
-    rates = ["--share", "0.0001", "--languages", "en,ru", "--sentences", "20"]
+    rates = ["--bar-rate", "1", "--languages", "en,ru", "--sentences", "20"]
     out = ["--draws", "2", "--out", str(tmp_path / "o")]
     assert main(["neurons", "--model", "demo", *rates, *out]) == 0
     assert "no language has neurons of its own: keep a larger share" in capsys.readouterr().out
@@ -84,6 +84,10 @@ def test_where_no_language_has_neurons_it_says_so(tmp_path, capsys):
         ({"--draws": "1"}, "ask for 2 or more"),
         ({"--draws": "0"}, "ask for 2 or more"),
         ({"--share": "2"}, "share of neurons is 2"),
+        (
+            {"--share": "0.0003"},
+            "0.0003 of the 1,152 neurons of demo is none; give 0.00087",
+        ),
         ({"--seed": "-1"}, "seed must be 0 or more, not -1"),
         ({"--batch-tokens": "0"}, "batch_tokens is 0; give at least 1"),
         ({"--max-length": "0"}, "max_length is 0; give at least 1"),

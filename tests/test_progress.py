@@ -1,5 +1,6 @@
 """What a person sees of a run while it goes and when it is done."""
 
+import shutil
 import subprocess
 import sys
 
@@ -42,6 +43,22 @@ def test_a_training_ends_with_its_losses_where_things_lie_and_what_to_do_next(
         f"         shiftlens report {tmp_path}/run"
     )
     assert main(["report", str(tmp_path / "run")]) == 0
+
+
+def test_a_training_that_goes_on_says_from_where(files, tmp_path, capfd):  # noqa: F811
+    config = config_of(files, tmp_path / "run", steps=4, save_every=2)
+    run_train(config, lambda _: None)
+    assert "goes on" not in capfd.readouterr().out
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "checkpoint-4")
+    run_train(config, lambda _: None)
+    first = tmp_path / "run" / "checkpoints" / "checkpoint-2"
+    assert capfd.readouterr().out.splitlines()[0] == f"goes on from step 2 of 4: {first}"
+
+
+def test_the_third_language_that_was_chosen_is_said(files, tmp_path):  # noqa: F811
+    said = []
+    run_train(config_of(files, tmp_path / "run", arm="third-language"), said.append)
+    assert "shifts   to es, the third language" in said
 
 
 def test_of_a_short_training_the_mean_loss_is_said():
@@ -98,6 +115,12 @@ def test_a_setting_can_still_be_given_as_none(tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         main([*given, "--sentences", "many"])
     assert stopped.value.code == 2
+
+
+def test_what_is_no_whole_number_is_told_as_such(capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "--model", "demo", "--sentences", "9", "--languages", "en,fi"])
+    assert "--languages: give a whole number, not 'en,fi'" in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away_is_no_stack_trace():

@@ -33,7 +33,7 @@ COSTLY = {
 }
 PARTS = {
     "neurons": ["active-en", "active-fi", "plain", "scaled-en", "random-1", "as-active"],
-    "steer": ["strength-0.0", "strength-1.0"],
+    "steer": ["answers-0.0", "answers-1.0"],
 }
 
 

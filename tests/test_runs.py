@@ -216,6 +216,21 @@ def test_other_states_in_the_same_folder_are_refused_and_the_results_stay(home, 
     assert contents(run.out) == before
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("es,en", "holds states in en,es, and es,en is asked for, the same in another order; give"),
+        ("en,fi", r"holds states in en,es, and en,fi is asked for; give --languages en,es to go"),
+    ],
+)
+def test_other_languages_in_the_same_folder_are_told(home, tmp_path, asked, words):
+    run = run_sweep(settings(home, tmp_path / "run", languages="en,es"), silent)
+    before = contents(run.out)
+    with pytest.raises(ShiftlensError, match=f"{run.out} {words}"):
+        run_sweep(settings(home, run.out, languages=asked), silent)
+    assert contents(run.out) == before
+
+
 def test_a_sweep_that_fails_leaves_the_earlier_results_as_they_were(home, tmp_path):
     run = run_sweep(settings(home, tmp_path / "run"), silent)
     before = contents(run.out)

@@ -19,6 +19,7 @@ from shiftlens.sft import SftRecord
 from shiftlens.shift import Shift
 from shiftlens.steering import Steering
 from shiftlens.steering_curve import ratio_interval, steering_curve
+from shiftlens.steering_run import _summary
 
 TEXTS = ("abc", "hello world", "a longer text, with letters", "xyz w")
 RNG = np.random.default_rng(0)
@@ -208,6 +209,32 @@ def test_the_curve_is_what_the_answers_are(monkeypatch):
         predicted = logits(model, model.pad([ids]))[0, 3:-1].log_softmax(-1)
         losses.append(-predicted.gather(1, torch.tensor(ids[4:])[:, None]).sum().item())
     assert got[0.0, "perplexity", "en"] == pytest.approx(np.exp(sum(losses) / 11), rel=1e-4)
+
+
+def test_answers_in_other_languages_are_counted_once(monkeypatch, tmp_path):
+    answers = ["drei", "trois", "sama", "no", "?"]
+    monkeypatch.setattr("shiftlens.steering_curve.generate_answers", lambda *_: answers)
+    words = {
+        "fi": ["yksi", "kaksi", "kolme", "sama", "no"],
+        "en": ["one", "two", "three", "four", "no"],
+        "de": ["eins", "zwei", "drei", "sama", "no"],
+        "fr": ["un", "deux", "trois", "drei", "no"],
+    }
+    records = [
+        SftRecord(f"{n}.{code}", code, "abc", text)
+        for code, own in words.items()
+        for n, text in enumerate(own)
+    ]
+    table = steering_curve(load(), records, "fi", "en", KINDS["difference"], [0.0])
+    got = table.set_index(["measure", "language"])["value"]
+    assert got["other_language", "other"] == pytest.approx(2 / 5)  # drei is of two languages
+    assert got["language", "fi"] == pytest.approx(2 / 5)
+    assert got["language", "none"] == pytest.approx(1 / 5)
+    printed = _summary(table, "fi", "en")
+    assert "in neither fi nor en" in printed
+    head, values = printed.splitlines()[2], printed.splitlines()[4].split()
+    assert " ".join(head.split()[:12]) == "in fi in en in de in fr in other in none"
+    assert values[:7] == ["0.0", "0.4", "0.2", "0.6", "0.6", "0.4", "0.2"]
 
 
 def test_with_one_token_each_the_interval_is_students():

@@ -73,6 +73,9 @@ def export(config: ExportConfig) -> int:
       shiftlens export runs/x --out exported
       shiftlens export runs/x --language sw --bake --out model-sw
     """
+    from shiftlens.asked import check_export
+
+    check_export(Path(config.run), Path(config.out), config.language, config.bake)
     from shiftlens.export import export_run
 
     export_run(config.run, config.out, config.language, config.bake)
@@ -93,7 +96,13 @@ def evaluate(config: EvalConfig) -> int:
       shiftlens eval runs/x --lm-eval mgsm_direct_sw,xcopa_sw --language sw
       shiftlens eval runs/x --lm-eval mine --tasks DIR --language sw --no-shift
     """
-    from shiftlens.model_tests import run_tests
+    from shiftlens.asked import check_tests
+    from shiftlens.files import check_file, make_folder, write_atomic
+
+    check_tests(config.records, config.lm_eval, config.max_new_tokens)
+    if config.out is not None:
+        check_file(Path(config.out))
+    from shiftlens.model_tests import legend, run_tests
 
     table = run_tests(
         config.model,
@@ -109,9 +118,9 @@ def evaluate(config: EvalConfig) -> int:
         dtype=config.dtype,
         device=config.device,
     )
-    print(table.round(4).to_string(index=False))
+    print(f"{table.round(4).to_string(index=False)}\n\n{legend(table)}")
     if config.out is not None:
-        from shiftlens.files import write_atomic
-
+        make_folder(Path(config.out).parent)
         write_atomic(Path(config.out), table.to_csv(index=False).encode())
+        print(f"\n{config.out}")
     return 0

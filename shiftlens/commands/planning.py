@@ -51,6 +51,9 @@ def repeat(config: RepeatConfig) -> int:
       shiftlens repeat runs/first
       shiftlens repeat runs/train --discard
     """
+    from shiftlens.whose import check_opens
+
+    check_opens(config.run)
     from shiftlens.repeat import repeat_run
 
     return 0 if repeat_run(config.run, config.out, config.discard).same else 1

@@ -57,12 +57,13 @@ class CompareConfig:
     Attributes:
         first: The folder of a sweep or a training.
         second: Another.
-        out: The page.
+        out: The page; by default compare-RUN1-RUN2.html, by the folders' names, which replaces no
+            page of other runs.
     """
 
     first: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN1")]
     second: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN2")]
-    out: str = "compare.html"
+    out: str | None = None
 
 
 def plot(config: PlotConfig) -> int:
@@ -76,6 +77,9 @@ def plot(config: PlotConfig) -> int:
       shiftlens plot runs/first --only layer_distance,pairs --format pdf --metric mexa --out paper/
       shiftlens plot runs/first --only geometry --labels topics.tsv
     """
+    from shiftlens.whose import check_opens
+
+    check_opens(config.run)
     from shiftlens.drawing.draw import draw_run
 
     files = draw_run(
@@ -103,12 +107,17 @@ def report(config: ReportConfig) -> int:
     """
     from pathlib import Path
 
-    from shiftlens.files import make_folder
+    from shiftlens.files import check_file, make_folder
+    from shiftlens.whose import check_opens
+
+    check_opens(config.run)
+    path = None if config.out is None else Path(config.out)
+    if path is not None:
+        check_file(path)
     from shiftlens.folders.opening import open_run_folder
     from shiftlens.folders.runs import DemoFolder
 
     run = open_run_folder(config.run)
-    path = None if config.out is None else Path(config.out)
     if path is not None:
         make_folder(path.parent)
     if isinstance(run, DemoFolder):
@@ -125,21 +134,29 @@ def report(config: ReportConfig) -> int:
 def compare(config: CompareConfig) -> int:
     """Say what differs between two runs: settings, layer areas, curves and scores.
 
+    Curves and scores are compared in the languages that both runs have; the others are named.
     Warns where distances are not comparable, as where n or the shrinkage differ. The page has
     the curves of both on the same axes.
 
-    Example:
+    Examples:
+      shiftlens compare runs/first runs/second
       shiftlens compare runs/first runs/second --out compare.html
     """
     from pathlib import Path
 
-    from shiftlens.files import make_folder
+    from shiftlens.files import check_file, make_folder
+    from shiftlens.whose import check_opens
+
+    check_opens(config.first)
+    check_opens(config.second)
+    if config.out is not None:
+        check_file(Path(config.out))
     from shiftlens.reports.compare import compare_runs, open_comparable
-    from shiftlens.reports.compare_page import comparison_text, write_comparison
+    from shiftlens.reports.compare_page import comparison_text, page_of, write_comparison
 
     found = compare_runs(open_comparable(config.first), open_comparable(config.second))
     print(comparison_text(found))
-    path = Path(config.out)
+    path = page_of(found) if config.out is None else Path(config.out)
     make_folder(path.parent)
     print(f"\n{write_comparison(found, path)}")
     return 0

@@ -23,12 +23,10 @@ from shiftlens.layer_sweep import LayerSweep
 from shiftlens.settings import read_settings
 from shiftlens.store import MANIFEST, STORE, ActivationStore
 from shiftlens.token_moments import TOKENS, TokenMoments
-from shiftlens.whose import owner
+from shiftlens.whose import check_opens
 
 _MODEL = {**dict.fromkeys(("architecture", "dtype", "sha256"), str), "n_layers": int}
 _TOKENS = {"truncated": int, "unknown_rate": float}
-INSIDE_A_MODEL = ("lens", "neurons", "steer")
-"""Commands whose folders are not opened again."""
 STAGES = ("before", "after", "shifted")
 """Folders of a training, each with states and their sweep."""
 
@@ -46,15 +44,9 @@ def open_run_folder(path: str | Path) -> SweepFolder | TrainFolder | DemoFolder:
         ShiftlensError: There is no run, it did not finish, or a file (named) is damaged.
     """
     out = Path(path)
-    if not out.is_dir():
-        raise ShiftlensError(f"run folder {out} does not exist")
+    check_opens(out)
     if not (out / CONFIG).exists():
         return _demo(out)
-    if (command := owner(out)) in INSIDE_A_MODEL:
-        raise ShiftlensError(
-            f"{out} holds a run of {command}, whose tables and figures are final; this takes the "
-            "folder of a sweep, a training or a demo"
-        )
     return _training(out) if _is_training(out) else _sweep(out)
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from shiftlens.asked import check_positions
 from shiftlens.corpora import Corpus
 from shiftlens.effects import t_interval
-from shiftlens.errors import ShiftlensError
 from shiftlens.fitting import fitting_batch
 from shiftlens.lens.head import LensHead
 from shiftlens.lens.leader import leader
@@ -152,8 +152,7 @@ def language_tables(
     Raises:
         ShiftlensError: As :func:`language_lens`.
     """
-    if positions not in ("all", "last"):
-        raise ShiftlensError(f"positions are {positions!r}; choose all or last")
+    check_positions(positions)
     head = LensHead.of(model)
     texts = tokenize(model, corpus, Pooling(), max_length)
     total = len(corpus) * len(corpus.languages)

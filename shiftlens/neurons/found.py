@@ -14,6 +14,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
 from shiftlens.neurons.counts import Keep, activation_probabilities, made_anew
 from shiftlens.neurons.entropy import activation_entropy, language_specific
+from shiftlens.neurons.hooks import neuron_count
 
 SHARE = 0.01
 """The paper's share of all neurons, those of lowest entropy, that are kept."""
@@ -122,13 +123,15 @@ def find_neurons(
         The neurons of each language.
 
     Raises:
-        ShiftlensError: As :func:`choose_neurons` and :func:`activation_probabilities`.
+        ShiftlensError: As :func:`choose_neurons`, :func:`check_share` and
+            :func:`activation_probabilities`.
 
     Source:
         Tang et al., "Language-Specific Neurons: The Key to Multilingual Capabilities in Large
         Language Models", ACL 2024, arXiv:2402.16438.
     """
     check_rates(corpus.languages, share, filter_rate, bar_rate)
+    check_share(model, share)
     probabilities = activation_probabilities(
         model,
         corpus,
@@ -186,3 +189,17 @@ def check_rates(
     for name, rate in (("filter", filter_rate), ("bar", bar_rate)):
         if not 0 <= rate <= 1:
             raise ShiftlensError(f"the {name} rate is {rate:g}; give a percentile from 0 to 1")
+
+
+def check_share(model: LanguageModel, share: float) -> None:
+    """Refuse a share that is not a single neuron of the model.
+
+    Raises:
+        ShiftlensError: It is too small.
+    """
+    n = neuron_count(model)
+    if round(share * n) < 1:
+        raise ShiftlensError(
+            f"a share of {share:g} of the {n:,} neurons of {model.name} is none; give "
+            f"{1 / n:.2g}, which is one, or more"
+        )

@@ -42,6 +42,16 @@ def _downs(model: LanguageModel) -> list[nn.Module]:
         ) from error
 
 
+def neuron_count(model: LanguageModel) -> int:
+    """How many neurons all blocks have together.
+
+    Raises:
+        ShiftlensError: The model's neurons cannot be reached.
+    """
+    weights = [cast(Tensor, down.weight) for down in _downs(model)]
+    return sum(weight.numel() // model.d_model for weight in weights)
+
+
 @contextlib.contextmanager
 def reading(model: LanguageModel, read: Callable[[int, Tensor], None]) -> Iterator[None]:
     """Call ``read(block, activations)`` in every forward pass, block counted from 0.

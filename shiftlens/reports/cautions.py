@@ -28,14 +28,26 @@ def cautions(run: RunFolder) -> list[str]:
         One sentence a warning, the gravest first; empty where there is nothing to say.
     """
     checks: tuple[Callable[[RunFolder], Iterator[str]], ...] = (
-        _fewer_rows_than_dimensions,
-        _texts,
         _area,
         _nearly_level,
         _on_the_floor,
         _no_intervals,
     )
-    return [line for check in checks for line in check(run)]
+    found = measured_on(run.first.sweep.table, token_table(run))
+    return found + [line for check in checks for line in check(run)]
+
+
+def measured_on(sweep: pd.DataFrame, tokens: pd.DataFrame) -> list[str]:
+    """Look over what a sweep was measured on: too few sentences, or too little of them.
+
+    Args:
+        sweep: The table of a sweep.
+        tokens: What the tokenizer made of each language, a row a language.
+
+    Returns:
+        One sentence a warning.
+    """
+    return [*_fewer_rows_than_dimensions(sweep), *_texts(tokens)]
 
 
 def token_table(run: RunFolder) -> pd.DataFrame:
@@ -43,8 +55,7 @@ def token_table(run: RunFolder) -> pd.DataFrame:
     return run.tokens if isinstance(run, SweepFolder) else run.first.tokens
 
 
-def _fewer_rows_than_dimensions(run: RunFolder) -> Iterator[str]:
-    table = run.first.sweep.table
+def _fewer_rows_than_dimensions(table: pd.DataFrame) -> Iterator[str]:
     requires = table["metric"].map(lambda name: METRICS[name].requires)
     rows = table[requires.isin(["covariance", "shrinkage", "rank"])]
     if rows.empty or rows["n"].min() >= rows["d"].max():
@@ -57,8 +68,8 @@ def _fewer_rows_than_dimensions(run: RunFolder) -> Iterator[str]:
     )
 
 
-def _texts(run: RunFolder) -> Iterator[str]:
-    table = token_table(run).set_index("language")
+def _texts(tokens: pd.DataFrame) -> Iterator[str]:
+    table = tokens.set_index("language")
     if cut := _listed(table["truncated"]):
         yield f"Texts were cut at --max-length: {cut}. Their ends were not measured."
     unknown = table["unknown_rate"][table["unknown_rate"] > MOST_UNKNOWN]

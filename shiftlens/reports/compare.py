@@ -39,6 +39,24 @@ class Curves:
     agreement: pd.DataFrame
     warnings: tuple[str, ...]
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that both sweeps have: those that are compared."""
+        return tuple(shared_languages(*self.sweeps))
+
+    @property
+    def left_out(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The others of each sweep, its own dominant one aside."""
+        first, second = (
+            tuple(
+                code
+                for code in sweep.table["language"].unique()
+                if code not in (*self.languages, sweep.dominant)
+            )
+            for sweep in self.sweeps
+        )
+        return first, second
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -65,6 +83,13 @@ class Comparison:
     scores: pd.DataFrame | None
     mean: Mapping[str, float] | None
     same_questions: bool
+
+    @property
+    def tested_by_one(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The languages that each run was tested in and the other was not."""
+        one, other = (_tested(run)["language"].tolist() for run in self.runs)
+        first = tuple(code for code in one if code not in other)
+        return first, tuple(code for code in other if code not in one)
 
     @property
     def differs(self) -> bool:
@@ -191,8 +216,6 @@ def _not_comparable(
     firsts = [each.sweep.metric for each in states]
     if firsts[0] != firsts[1]:
         warnings.append(f"the areas are chosen by other metrics: {firsts[0]} and {firsts[1]}")
-    if (one := set(tables[0]["language"])) != (other := set(tables[1]["language"])):
-        warnings.append(f"languages of one run only: {', '.join(sorted(one ^ other))}")
     return warnings
 
 
@@ -213,9 +236,12 @@ def _areas(first: LayerSweep, second: LayerSweep) -> dict[str, tuple[str | None,
 
 def _scores(first: RunFolder, second: RunFolder) -> pd.DataFrame | None:
     """The results after training, where both runs are tested trainings."""
-    results = [run.results for run in (first, second) if isinstance(run, TrainFolder)]
-    tested = [table[table["when"] == "after"] for table in results if table is not None]
-    if len(tested) < 2:
-        return None
-    table = score_table(*tested)
+    table = score_table(_tested(first), _tested(second))
     return None if table.empty else table
+
+
+def _tested(run: RunFolder) -> pd.DataFrame:
+    """The results after training; no rows where there are none."""
+    if not isinstance(run, TrainFolder) or run.results is None:
+        return pd.DataFrame({"language": []})
+    return run.results[run.results["when"] == "after"]

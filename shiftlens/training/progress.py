@@ -1,5 +1,6 @@
 """How far a training is: a bar on a terminal, and where there is none a line a tenth of the way."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,10 @@ class LossBar(TrainerCallback):
     """Shows the steps and the losses of the last row of the log."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin the bar, where a training goes on at its step."""
+        """Begin the bar, where a training goes on at its step, which is said."""
+        if state.global_step and state.is_world_process_zero:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            print(f"goes on from step {state.global_step} of {state.max_steps}: {checkpoint}")
         off = None if state.is_world_process_zero else True
         self.bar = tqdm(
             total=state.max_steps,

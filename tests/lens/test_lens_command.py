@@ -172,7 +172,10 @@ def test_records_can_be_read_later_and_other_settings_need_another_folder(
     assert contents(out) == contents(done)
     capsys.readouterr()
     assert main([*GIVEN, "--sentences", "5", "--out", str(out)]) == 2
-    assert f"{out} holds a run with sentences 12, not 5; give" in capsys.readouterr().err
+    assert (
+        f"{out} holds a run with sentences 12, not 5; give --sentences 12 to go on"
+        in capsys.readouterr().err
+    )
     assert main([*GIVEN, "--max-length", "9", "--out", str(out)]) == 2
     assert "with max_length 512, not 9" in capsys.readouterr().err
     (out / "config.yaml").unlink()
