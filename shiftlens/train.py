@@ -25,7 +25,7 @@ from shiftlens.train_checks import INPUTS, check_same
 from shiftlens.train_task import CHECKPOINTS, TrainTask, prepare
 from shiftlens.trained import save_model
 from shiftlens.training.checkpoints import last_checkpoint
-from shiftlens.training.objective import objective_of
+from shiftlens.training.objective import objective_of, third_language
 from shiftlens.training.progress import loss_summary
 from shiftlens.training.trainer import ShifConTrainer
 from shiftlens.written import parquet, write_csv, write_json
@@ -96,15 +96,15 @@ def _run(task: TrainTask, config: TrainConfig, say: Callable[[str], None]) -> Tr
     ranks.from_first(lambda: _begin(task, config, say))
     sweeps = {"before": sweep_into(out / "before", model, task.parallel, config)}
     area = task.area or _swept_area(sweeps["before"])
-    task.trainer.objective = objective_of(config, area)
+    task.trainer.objective = objective = objective_of(config, area)
     ranks.from_first(lambda: _write_area(out, area, sweeps["before"]))
     asked = "" if task.area is None else ", as the settings say"
     say(f"{summary(sweeps['before'])}\n\ntraining {config.arm} in area {area[0]}-{area[1]}{asked}")
+    if objective.arm.vectors == "third":
+        say(f"shifting to {third_language(objective, task.parallel.languages)}, the third language")
     results = [_test(model, task.test, None, config, "before")]
     _fit(task.trainer, out)
     shift = task.trainer.shift
-    if shift is not None and shift.target is not None:
-        say(f"shifts   to {shift.target}, the third language")
     if task.trainer.sharded:
         model = _whole(model, out, config.device)
     ranks.from_first(lambda: _keep_adapters(task.adapters, out))
