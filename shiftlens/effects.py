@@ -26,10 +26,12 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         level: Coverage where the values are normal.
 
     Returns:
-        ``mean``, ``low``, ``high`` and ``seeds`` n; no bounds (NaN) for one value.
+        ``mean``, ``low``, ``high`` and ``seeds`` n; no bounds (NaN) for one value,
+        and no mean of none.
     """
     x = np.asarray(values, dtype=np.float64)
-    mean, n = float(x.mean()), len(x)
+    n = len(x)
+    mean = float(x.mean()) if n else np.nan
     half = float(stats.t.ppf((1 + level) / 2, n - 1) * stats.sem(x)) if n > 1 else np.nan
     return {"mean": mean, "low": mean - half, "high": mean + half, "seeds": n}
 

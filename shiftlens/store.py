@@ -218,17 +218,17 @@ class ActivationStore(ShardStore):
             ShiftlensError: The language or layer is not stored, or a shard is missing or damaged.
         """
         self._check_stored(language, layer)
-        states = np.empty((self.n_sentences, self.manifest["model"]["d_model"]), np.float32)
-        missing = np.ones(self.n_sentences, bool)
-        for shard in self.manifest["shards"]:
-            if shard["language"] == language:
-                rows, values = self._read(shard["file"], ("rows", layer_key(layer)))
-                rows = rows.reshape(-1)
-                if values.shape != (rows.size, states.shape[1]) or not _all_new(rows, missing):
-                    raise self._not_once(language)
-                states[rows], missing[rows] = values, False
-        if missing.any():
+        names = [s["file"] for s in self.manifest["shards"] if s["language"] == language]
+        orders = [self._read(name, ("rows",))[0].reshape(-1) for name in names]
+        order = np.concatenate(orders) if orders else np.empty(0)
+        if not np.array_equal(np.sort(order), np.arange(min(self.n_sentences, len(order) + 1))):
             raise self._not_once(language)
+        states = np.empty((self.n_sentences, self.manifest["model"]["d_model"]), np.float32)
+        for name, rows in zip(names, orders, strict=True):
+            [values] = self._read(name, (layer_key(layer),))
+            if values.shape != states[rows].shape:
+                raise self._not_once(language)
+            states[rows] = values
         return states
 
     def _not_once(self, language: str) -> ShiftlensError:
@@ -252,9 +252,3 @@ class ActivationStore(ShardStore):
             except ShiftlensError as error:
                 problems.append(str(error))
         return problems
-
-
-def _all_new(rows: np.ndarray, missing: np.ndarray) -> bool:
-    """Whether each of these rows is missing, and is there once."""
-    known = ((rows >= 0) & (rows < len(missing))).all()
-    return bool(known and missing[rows].all() and len(np.unique(rows)) == len(rows))

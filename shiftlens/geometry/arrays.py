@@ -36,13 +36,14 @@ def as_floats(values: Any, name: str = "states") -> npt.NDArray[np.floating]:
             f"{name}: expected a matrix of shape (n, d) with d >= 1, got shape {matrix.shape}; "
             "give one row per sentence (or token)."
         )
-    broken = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
-    if broken.size:
+    lowest, highest = float(matrix.min(initial=0.0)), float(matrix.max(initial=0.0))
+    if not np.isfinite([lowest, highest]).all():
+        broken = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
         raise ShiftlensError(
             f"{name}: {broken.size} of {len(matrix)} rows hold NaN or infinity, the first is row "
             f"{broken[0]}; remove those rows or recompute them in a wider dtype."
         )
-    largest = max(float(matrix.max(initial=0.0)), -float(matrix.min(initial=0.0)))
+    largest = max(highest, -lowest)
     if largest > _LARGEST or 0 < largest < 1 / _LARGEST:
         raise ShiftlensError(
             f"{name}: the largest value is {largest:.1e} in magnitude, whose fourth power leaves "

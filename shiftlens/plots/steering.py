@@ -54,7 +54,8 @@ def steering_figure(table: pd.DataFrame, title: str | None = None) -> Figure:
     with shared_style():
         figure = Figure(figsize=(_WIDTH, _HEIGHT))
         panels = figure.subplots(1, len(_PANELS))
-        styles = language_styles(code for code in table["language"].unique() if code != "none")
+        drawn = table[table["measure"].isin(list(_PANELS))]
+        styles = language_styles(code for code in drawn["language"].unique() if code != "none")
         for axes, (measure, words) in zip(panels, _PANELS.items(), strict=True):
             _draw(axes, table[table["measure"] == measure], styles)
             axes.set_title(words)
