@@ -6,7 +6,8 @@ languages of 1,000 sentences. Every point is a process of its own, with huge pag
 tensors as on the command line, which first runs 40 sentences to warm up. Printed are the tokens of
 the batches, padding included, the processor time of planning and collecting, that of the sweep, and
 the peak resident memory after each. Processor time, since the clock also counts what else the
-machine does.
+machine does; and of --repeats rounds the least time and the median memory, since what else it does
+slows the processor too.
 
 Below each series stand, for both parts and for the run,
 
@@ -21,13 +22,15 @@ Goals: slope 1.00 +- 0.05, memory within 5%. A run is both, collecting and sweep
 of 1,024 tokens by default here, which 250 sentences fill too: memory is that of a full batch.
 
 Command: python benchmarks/scaling.py [--largest 16000] [--languages 16] [--batch-tokens 4096]
-Cost: about 6 minutes on one core, 1 GB of memory, 200 MB of disk in the temporary folder.
+             [--repeats 3]
+Cost: about 12 minutes on one core, 1 GB of memory, 200 MB of disk in the temporary folder.
 """
 
 import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -168,6 +171,22 @@ def point(sentences: int, languages: int, batch_tokens: int) -> dict[str, float]
     return json.loads(done.stdout)
 
 
+def points(shapes: list[tuple[int, int]], options: argparse.Namespace) -> list[dict[str, float]]:
+    """The points of a series, all of them in every round."""
+    rounds = [
+        [point(*shape, options.batch_tokens) for shape in shapes] for _ in range(options.repeats)
+    ]
+    return [
+        {
+            name: statistics.median(at[name] for at in same)
+            if name.endswith("_mb")
+            else min(at[name] for at in same)
+            for name in same[0]
+        }
+        for same in zip(*rounds, strict=True)
+    ]
+
+
 def slope(sizes: list[float], seconds: list[float]) -> float:
     """That of log time over log size, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
@@ -213,17 +232,17 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=16_000)
     parser.add_argument("--languages", type=int, default=len(NAMES))
     parser.add_argument("--batch-tokens", type=int, default=1024)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--one", type=int, nargs=2, metavar=("SENTENCES", "LANGUAGES"))
     arguments = parser.parse_args()
-    most = arguments.batch_tokens
     if arguments.one:
-        print(json.dumps(measure(*arguments.one, most)))
+        print(json.dumps(measure(*arguments.one, arguments.batch_tokens)))
         return
     doublings = range(int(np.log2(arguments.largest / SMALLEST)) + 1)
     sizes = [SMALLEST * 2**n for n in doublings]
-    series("sentences", sizes, [point(n, 2, most) for n in sizes])
+    series("sentences", sizes, points([(n, 2) for n in sizes], arguments))
     counts = [n for n in (2, 4, 8, 16) if n <= arguments.languages]
-    series("languages", counts, [point(SENTENCES, n, most) for n in counts])
+    series("languages", counts, points([(SENTENCES, n) for n in counts], arguments))
 
 
 if __name__ == "__main__":
