@@ -40,10 +40,11 @@ def collect_states(
     """Run a corpus through a model once and store every layer's sentence vectors.
 
     The sentence vector of text x at layer l is the mean of the residual stream after block l over
-    the pooled positions, in float32. Batches are filled by token count from sentences of like
-    length, and the unembedding is not computed. A run that was killed goes on where it stopped
-    and ends with the bytes of an undisturbed one. Started by a launcher, the processes divide the
-    shards among themselves, and the bytes are those of one process with as many threads.
+    the pooled positions, in float32. Batches are those of
+    :func:`shiftlens.tokens.token_batches`, and the unembedding is not computed. A run that was
+    killed goes on where it stopped and ends with the bytes of an undisturbed one. Started by a
+    launcher, the processes divide the shards among themselves, and the bytes are those of one
+    process with as many threads.
 
     With the option ``shift`` the states are those of the model with that shift on, each text moved
     as its language is: layers a..b-1 lie in the dominant language's subspace, and layer b and

@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 from shiftlens.asked import MODEL, check_export
 from shiftlens.bake import bake, baked_tensors, carrying
 from shiftlens.card import Facts, model_card, run_facts
-from shiftlens.errors import ShiftlensError
 from shiftlens.files import saving, writing
 from shiftlens.languages import language_list
 from shiftlens.loading import quietly
@@ -85,10 +84,7 @@ def _partial(out: Path) -> Iterator[Path]:
 
 def _trained(run: Path) -> tuple[LanguageModel, Shift]:
     model, shift = load_trained(run / MODEL, device="cpu")
-    if shift is None:
-        raise ShiftlensError(
-            f"{run}: its arm makes no shift, and {run / MODEL} is a plain checkpoint as it is"
-        )
+    assert shift is not None
     check_weights(run, model)
     return model, shift
 

@@ -11,7 +11,7 @@ from shiftlens.errors import ShiftlensError
 from shiftlens.models import LanguageModel
 from shiftlens.pooling import Pooling
 from shiftlens.shift import Shift
-from shiftlens.tokens import TokenizedLanguage, tokenize
+from shiftlens.tokens import PASS_TOKENS, TokenizedLanguage, tokenize
 
 SHARD_BYTES = 64 * 2**20
 SHARD_ROWS = 512
@@ -110,6 +110,7 @@ def plan_collection(
         "pooling": asdict(pooling),
         "batching": {
             "batch_tokens": batch_tokens,
+            "pass_tokens": PASS_TOKENS,
             "max_length": max_length,
             "padding_side": padding_side,
         },

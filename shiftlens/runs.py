@@ -177,7 +177,8 @@ def load_inputs(config: SweepConfig) -> tuple[Corpus, LanguageModel]:
     languages = None if config.languages is None else language_list(config.languages)
     config.dominant = language_code(config.dominant)
     corpus = load_corpus(config.corpus, languages, keep_intersection=config.keep_intersection)
-    check_languages(Path(config.out), corpus.languages)
+    states = TOKENS if config.states == "tokens" else STORE
+    check_languages(Path(config.out), states, corpus.languages)
     if config.sentences is not None:
         corpus = corpus.head(config.sentences)
     if config.states not in ("sentences", "tokens"):

@@ -219,23 +219,22 @@ class ActivationStore(ShardStore):
         """
         self._check_stored(language, layer)
         names = [s["file"] for s in self.manifest["shards"] if s["language"] == language]
-        orders = [self._read(name, ("rows",))[0].reshape(-1) for name in names]
-        order = np.concatenate(orders) if orders else np.empty(0)
-        if not np.array_equal(np.sort(order), np.arange(min(self.n_sentences, len(order) + 1))):
-            raise self._not_once(language)
-        states = np.empty((self.n_sentences, self.manifest["model"]["d_model"]), np.float32)
-        for name, rows in zip(names, orders, strict=True):
-            [values] = self._read(name, (layer_key(layer),))
-            if values.shape != states[rows].shape:
-                raise self._not_once(language)
-            states[rows] = values
-        return states
-
-    def _not_once(self, language: str) -> ShiftlensError:
-        return ShiftlensError(
-            f"the shards of {language!r} in {self.path} do not hold each of its "
-            f"{self.n_sentences} sentences once; delete the store and collect anew"
+        parts = [self._read(name, ("rows", layer_key(layer))) for name in names]
+        order = np.concatenate([rows.reshape(-1) for rows, _ in parts]) if parts else np.empty(0)
+        width = self.manifest["model"]["d_model"]
+        each_once = order.dtype.kind == "i" and np.array_equal(
+            np.sort(order), np.arange(min(self.n_sentences, len(order) + 1))
         )
+        if not each_once or any(values.shape != (rows.size, width) for rows, values in parts):
+            raise ShiftlensError(
+                f"the shards of {language!r} in {self.path} do not hold each of its "
+                f"{self.n_sentences} sentences once; delete the store and collect anew"
+            )
+        states = np.empty((self.n_sentences, width), np.float32)
+        while parts:  # so that no part is in memory twice
+            rows, values = parts.pop()
+            states[rows.reshape(-1)] = values
+        return states
 
     def verify(self) -> list[str]:
         """Read every shard whole.

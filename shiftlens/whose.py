@@ -128,29 +128,29 @@ def _are_settings_of(path: Path, kind: type) -> bool:
     return all(field.name in there for field in fields(kind) if field.default is MISSING)
 
 
-def check_languages(out: Path, languages: Sequence[str]) -> None:
+def check_languages(out: Path, name: str, languages: Sequence[str]) -> None:
     """Refuse languages other than those whose states a folder holds, or another order of them.
 
     Args:
         out: The folder of a sweep.
+        name: That of the states in it.
         languages: Those asked for.
 
     Raises:
         ShiftlensError: They differ.
     """
-    for name in STATES:
-        try:
-            manifest = json.loads((out / name / "manifest.json").read_text(encoding="utf-8"))
-            there = [str(code) for code in manifest["corpus"]["languages"]]
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
-            continue  # none, or damaged, which whoever opens it tells
-        if there != list(languages):
-            same = sorted(there) == sorted(languages)
-            raise ShiftlensError(
-                f"{out} holds states in {','.join(there)}, and {','.join(languages)} is asked for"
-                f"{', the same in another order' if same else ''}; give --languages "
-                f"{','.join(there)} to go on with it, or another --out"
-            )
+    try:
+        manifest = json.loads((out / name / "manifest.json").read_text(encoding="utf-8"))
+        there = [str(code) for code in manifest["corpus"]["languages"]]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return  # none, or damaged, which whoever opens it tells
+    if there != list(languages):
+        same = sorted(there) == sorted(languages)
+        raise ShiftlensError(
+            f"{out} holds states in {','.join(there)}, and {','.join(languages)} is asked for"
+            f"{', the same in another order' if same else ''}; give --languages "
+            f"{','.join(there)} to go on with it, or another --out"
+        )
 
 
 def check_same_settings(

@@ -75,7 +75,7 @@ def leave():
                     if ranks.is_first():
                         raise ShiftlensError("that ends it")
             finally:
-                time.sleep(0.3 * ranks.number())
+                time.sleep(ranks.number())
                 ended = time.monotonic()
     except ShiftlensError:
         return [ended, time.monotonic()]

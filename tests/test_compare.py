@@ -110,6 +110,8 @@ def test_without_a_name_no_page_of_other_runs_is_replaced(first, second, tmp_pat
     path = write_comparison(found, page_of(found))
     assert path.name == "compare-a&<b>-b.html"
     assert page_of(found) == path
+    absolute = (replace(run, out=run.out.resolve()) for run in found.runs)
+    assert page_of(compare_runs(*absolute)) == path
     with pytest.raises(ShiftlensError, match="is not of these two runs; give --out PAGE"):
         page_of(compare_runs(elsewhere, replace(second, out=other.out)))
 

@@ -78,7 +78,6 @@ def test_an_error_in_one_process_is_said_by_all_in_the_same_words(alone, several
 def test_a_lock_is_held_until_the_last_has_ended_what_it_was_at(several):
     left = json.loads((several / "facts.json").read_text(encoding="utf-8"))["left"]
     assert len(left) >= 2
-    assert left[-1][0] - left[0][0] > 0.1
     assert min(gone for _, gone in left) >= max(ended for ended, _ in left)
 
 

@@ -231,6 +231,13 @@ def test_other_languages_in_the_same_folder_are_told(home, tmp_path, asked, word
     assert contents(run.out) == before
 
 
+def test_tokens_of_other_languages_go_beside_the_sentences(home, tmp_path):
+    out = tmp_path / "run"
+    run_sweep(settings(home, out, languages="en,es"), silent)
+    run = run_sweep(settings(home, out, languages="en,fi", states="tokens"), silent)
+    assert set(run.sweep.table["language"]) == {"en", "fi"}
+
+
 def test_a_sweep_that_fails_leaves_the_earlier_results_as_they_were(home, tmp_path):
     run = run_sweep(settings(home, tmp_path / "run"), silent)
     before = contents(run.out)

@@ -436,3 +436,21 @@ def test_a_layer_of_too_few_rows_is_refused_though_its_hash_is_right(store, rows
     with pytest.raises(ShiftlensError, match="do not hold each of its"):
         store.states(shard["language"], 1)
     assert [line.endswith("wrong number of rows") for line in store.verify()] == [True]
+
+
+def test_a_width_that_no_shard_has_is_refused_before_it_is_given_memory(tmp_path):
+    model = {**manifest()["model"], "d_model": 10**13}
+    forged = ActivationStore.create(tmp_path / "forged", {**manifest(), "model": model})
+    for name, rows in SHARDS.items():
+        forged.write(f"{name}.safetensors", np.array(rows), states_of(name[:2])[rows])
+    with pytest.raises(ShiftlensError, match="do not hold each of its"):
+        forged.states("en", 0)
+
+
+def test_rows_that_are_no_whole_numbers_are_refused(store):
+    shard = store.manifest["shards"][0]
+    tensors = load_file(store.path / shard["file"])
+    tensors["rows"] = tensors["rows"].astype(np.float64)
+    store._write(shard["file"], tensors)
+    with pytest.raises(ShiftlensError, match="do not hold each of its"):
+        store.states(shard["language"], 1)

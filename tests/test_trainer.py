@@ -101,7 +101,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
         build(records=english, parallel=Corpus.from_texts({"en": TEXTS["en"]}))
     two = Corpus.from_texts({code: TEXTS[code] for code in ("en", "es")})
     with refused("three languages"):
-        build(records=english, parallel=two, arm=ARMS["third-language"]).train()
+        build(records=english, parallel=two, arm=ARMS["third-language"])
     with refused("'shifcom'", "shifcon"):
         a_trainer(tmp_path, "shifcom")
 

@@ -1,5 +1,6 @@
 """A comparison of two runs, as a person reads it: lines for the terminal, and a page."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from html import escape
@@ -116,7 +117,8 @@ def left_out(first: Sequence[str], second: Sequence[str]) -> str:
 
 def _mark(found: Comparison) -> str:
     """The line of a page that tells of which runs it is."""
-    runs = " ".join(escape(run.out.as_posix()) for run in found.runs)
+    places = "\n".join(run.out.resolve().as_posix() for run in found.runs)
+    runs = hashlib.sha256(places.encode()).hexdigest()
     return f'<meta name="shiftlens-compare" content="{runs}">'
 
 

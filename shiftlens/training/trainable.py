@@ -12,7 +12,7 @@ from shiftlens.models import LanguageModel
 from shiftlens.sft import SftRecord
 from shiftlens.shift import check_area
 from shiftlens.training.contrastive import FORMS
-from shiftlens.training.objective import Objective
+from shiftlens.training.objective import Objective, third_language
 
 
 def check_trainable(
@@ -49,9 +49,12 @@ def _check_languages(records: Sequence[SftRecord], parallel: Corpus, objective: 
                 f"language {language!r} has instruction data but no parallel text, so it has no "
                 f"language vector (parallel: {there})"
             )
-    third = objective.third if objective.arm.vectors == "third" else None
-    if third is not None and third not in parallel.languages:
-        raise ShiftlensError(f"third is {third!r}, which has no parallel text (parallel: {there})")
+    if objective.arm.vectors == "third":
+        third = third_language(objective, parallel.languages)
+        if third not in parallel.languages:
+            raise ShiftlensError(
+                f"third is {third!r}, which has no parallel text (parallel: {there})"
+            )
     if len(parallel.languages) < 2:
         raise ShiftlensError("ShifCon takes the dominant language and at least one more")
 
