@@ -40,7 +40,9 @@ def add_adapters(
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ShiftlensError("LoRA needs peft: pip install 'shiftlens[lora]'") from error
+        raise ShiftlensError(
+            "LoRA needs peft: pip install 'shiftlens[lora]', or '.[lora]' in a clone"
+        ) from error
     transposed = any(isinstance(module, Conv1D) for module in model.hf.modules())
     names = targets if targets == EVERY_LAYER else [name.strip() for name in targets.split(",")]
     try:

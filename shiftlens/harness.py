@@ -57,7 +57,9 @@ def run_harness(
         from lm_eval.models.huggingface import HFLM
         from lm_eval.tasks import TaskManager
     except ImportError as error:
-        raise ShiftlensError("--lm-eval needs lm-eval: pip install 'shiftlens[eval]'") from error
+        raise ShiftlensError(
+            "--lm-eval needs lm-eval: pip install 'shiftlens[eval]', or '.[eval]' in a clone"
+        ) from error
     if shift is not None and language is None:
         known = ", ".join(shift.vectors.vectors)
         raise ShiftlensError(f"the shift needs the tasks' language; give one of {known}")

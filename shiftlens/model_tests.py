@@ -77,7 +77,11 @@ def run_tests(
     model, shift = load_trained(place, dtype=dtype, device=device)
     if trained.is_dir() and dtype == "float32":
         check_weights(Path(source), model)
-    how = "no shift" if shift is None else f"its shift {'on' if shifted else 'off'}"
+    how = (
+        "no shift beside its weights"
+        if shift is None
+        else f"its shift {'on' if shifted else 'off'}"
+    )
     shift = shift if shifted else None
     say(f"model    {place}, {how}")
     if held_out is not None:

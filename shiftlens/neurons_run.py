@@ -118,7 +118,7 @@ def _run(
     if held_out is not None:
         effects = _measure(config, model, found, held_out, kept)
         files += _write_effects(effects, out)
-        say(summary(effects.claims(), held_out))
+        say(summary(effects.claims(), held_out, _scaled(effects)))
     write_atomic(out / "config.yaml", to_yaml(config).encode())
     say("\n".join(map(str, ["", *files])))
     return NeuronsRun(found, effects)
@@ -162,8 +162,8 @@ def _write_effects(effects: NeuronEffects, out: Path) -> list[Path]:
         write_table(out / name, written)[0]
         for name, written in (("effects", table), ("claims", effects.claims()))
     ]
-    scaled = "ablated" if effects.factor == 0 else f"scaled by {effects.factor:g}"
-    return files + save_figure(effects_figure(table, f"neurons {scaled}"), out / "effects")
+    title = f"neurons {_scaled(effects)}"
+    return files + save_figure(effects_figure(table, title), out / "effects")
 
 
 def held_out_texts(source: str, languages: Sequence[str]) -> Corpus:
@@ -190,7 +190,11 @@ def held_out_texts(source: str, languages: Sequence[str]) -> Corpus:
     return Corpus.from_texts(texts, list(items))
 
 
-def summary(claims: pd.DataFrame, held_out: Corpus) -> str:
+def _scaled(effects: NeuronEffects) -> str:
+    return "ablated" if effects.factor == 0 else f"scaled by {effects.factor:g}"
+
+
+def summary(claims: pd.DataFrame, held_out: Corpus, scaled: str) -> str:
     """The claims as a table of a row a language, and how many hold."""
     if claims.empty:
         return "no language has neurons of its own: keep a larger share"
@@ -201,7 +205,7 @@ def summary(claims: pd.DataFrame, held_out: Corpus) -> str:
     wide = shown.pivot(index="language", columns="more_than", values="cell")
     wide = wide.loc[shown["language"].unique(), list(COMPARED)].rename(columns=COMPARED)
     head = [
-        f"change of the loss on {len(held_out)} held-out texts with a language's neurons scaled,",
+        f"change of the loss on {len(held_out)} held-out texts with a language's neurons {scaled},",
         "nats per token, and that less the change of the others on average, of the most hurt of",
         "them, with as many random neurons, with as many equally active ones;",
         "±: 95% interval over texts, *: above 0",

@@ -46,8 +46,13 @@ def area_facts(sweep: LayerSweep) -> dict[str, Any]:
     }
 
 
-def summary(sweep: LayerSweep) -> str:
-    """The curves of the first metric and the areas, as a person reads them."""
+def summary(sweep: LayerSweep, chosen: bool = True) -> str:
+    """The curves of the first metric and the areas, as a person reads them.
+
+    Args:
+        sweep: The sweep.
+        chosen: Whether the first metric's area is the one that is taken.
+    """
     lines = ["", _heading(sweep), sweep.curves(sweep.metric).round(3).to_string(), ""]
     if sweep.areas is None:
         return "\n".join([*lines, "area     none: the model has fewer than 3 blocks"])
@@ -55,7 +60,8 @@ def summary(sweep: LayerSweep) -> str:
         return "\n".join([*lines, f"area     none: {sweep.metric} is of one language"])
     width = max(map(len, sweep.areas))
     lines += [f"area by {metric:{width}}  {area}" for metric, area in sweep.areas.items()]
-    lines[-len(sweep.areas)] += "  <- the area"
+    if chosen:
+        lines[-len(sweep.areas)] += "  <- the area"
     return "\n".join(lines)
 
 

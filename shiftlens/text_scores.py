@@ -35,7 +35,7 @@ def text_scores(
         import sacrebleu
     except ImportError as error:
         raise ShiftlensError(
-            "chrF and BLEU need sacrebleu: pip install 'shiftlens[eval]'"
+            "chrF and BLEU need sacrebleu: pip install 'shiftlens[eval]', or '.[eval]' in a clone"
         ) from error
     options: Mapping[str, Any] = {"tokenize": TOKENIZERS.get(language.split("-")[0], "13a")}
     texts, targets = list(answers), [list(references)]

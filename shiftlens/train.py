@@ -1,5 +1,6 @@
 """A training from end to end: area, ShifCon, the same sweep and test before and after."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,14 @@ from shiftlens.before_after import draw_before_after, sweep_into
 from shiftlens.config import TrainConfig, to_yaml
 from shiftlens.evaluate import evaluate
 from shiftlens.files import left_as_found, running, saving, write_atomic
+from shiftlens.folders.runs import States
 from shiftlens.layer_sweep import LayerSweep
 from shiftlens.loading import load_model
 from shiftlens.models import LanguageModel
+from shiftlens.reports.cautions import measured_on
 from shiftlens.sft import SftRecord
 from shiftlens.shift import Shift
+from shiftlens.store import STORE, ActivationStore
 from shiftlens.sweep_results import area_facts, summary
 from shiftlens.train_checks import INPUTS, check_same
 from shiftlens.train_task import CHECKPOINTS, TrainTask, prepare
@@ -99,7 +103,9 @@ def _run(task: TrainTask, config: TrainConfig, say: Callable[[str], None]) -> Tr
     task.trainer.objective = objective = objective_of(config, area)
     ranks.from_first(lambda: _write_area(out, area, sweeps["before"]))
     asked = "" if task.area is None else ", as the settings say"
-    say(f"{summary(sweeps['before'])}\n\ntraining {config.arm} in area {area[0]}-{area[1]}{asked}")
+    curves = summary(sweeps["before"], chosen=task.area is None)
+    say(f"{curves}\n\ntraining {config.arm} in area {area[0]}-{area[1]}{asked}")
+    ranks.from_first(lambda: _warn(out, sweeps["before"]))
     if objective.arm.vectors == "third":
         say(f"shifting to {third_language(objective, task.parallel.languages)}, the third language")
     results = [_test(model, task.test, None, config, "before")]
@@ -131,6 +137,13 @@ def _begin(task: TrainTask, config: TrainConfig, say: Callable[[str], None]) -> 
     say(
         f"data     {len(task.records)} instruction records, {len(task.parallel)} parallel sentences"
     )
+
+
+def _warn(out: Path, before: LayerSweep) -> None:
+    """Say what the area was measured on, where that is little."""
+    states = States(ActivationStore.open(out / "before" / STORE), before)
+    for line in measured_on(before.table, states.tokens):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def _finish(

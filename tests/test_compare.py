@@ -8,6 +8,7 @@ import pytest
 from finished_runs import copied, files, trained  # noqa: F401
 
 from shiftlens.config import SweepConfig
+from shiftlens.corpora import Corpus
 from shiftlens.errors import ShiftlensError
 from shiftlens.folders.opening import open_run_folder
 from shiftlens.folders.runs import States
@@ -100,6 +101,15 @@ def test_long_settings_are_cut_where_they_part(first):
     )
     line = next(x for x in comparison_text(compare_runs(one, other)).splitlines() if "model " in x)
     assert line.split() == ["model", *(f"…{path[-19:]}/{x}/weights" for x in ("base", "tuned"))]
+
+
+def test_sentences_of_their_own_are_told_by_language(first, second):
+    english = list(second.corpus.texts["en"])
+    texts = {**second.corpus.texts, "en": ["a sentence of its own", *english[1:]]}
+    other = replace(second)
+    other.__dict__["corpus"] = Corpus.from_texts(texts)
+    [curves] = compare_runs(first, other).curves
+    assert curves.warnings[-1] == "the sentences differ in en"
 
 
 def test_without_a_name_no_page_of_other_runs_is_replaced(first, second, tmp_path, monkeypatch):

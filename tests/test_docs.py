@@ -227,3 +227,14 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     pages = {path.stem for path in (tmp_path / "analyses").glob("*.html")} - {"index"}
     assert pages == {path.stem for path in (ROOT / "analyses").glob("[!_]*.py")}
     assert "layers 3-4" in (tmp_path / "analyses/layer_distance.html").read_text(encoding="utf-8")
+
+
+def test_what_the_pages_import_is_there():
+    lines = {
+        found
+        for page in (ROOT / "shiftlens/templates").glob("*.html")
+        for found in re.findall(r"^from (shiftlens[\w.]*) import (\w+)$", page.read_text(), re.M)
+    }
+    assert lines
+    for module, name in lines:
+        assert hasattr(importlib.import_module(module), name)

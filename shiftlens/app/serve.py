@@ -60,7 +60,9 @@ def opened(config: ServeConfig) -> "Iterator[BaseWSGIServer]":
     except ModuleNotFoundError as error:
         if error.name != "dash":
             raise
-        raise ShiftlensError("the page needs Dash: pip install 'shiftlens[app]'") from error
+        raise ShiftlensError(
+            "the page needs Dash: pip install 'shiftlens[app]', or '.[app]' in a clone"
+        ) from error
     from werkzeug.serving import make_server
 
     with open_port(config.port) as listening, TemporaryDirectory() as folder:

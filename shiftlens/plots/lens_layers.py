@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -138,10 +139,10 @@ def _panels(
             axes.set_title(f"{language_name(language)} {texts}")
             _layers(axes, rows)
             _height(axes, rows, "rank" in words)
+        figure.supylabel(words, size=rcParams["axes.labelsize"])
         columns = panel_columns(len(panels))
-        middle = (len(panels) - 1) // columns // 2 * columns
-        panels[middle].set_ylabel(words)
-        panels[(columns - 1) // 2 :: columns][-1].set_xlabel(LAYER_AXIS)
+        below = panels[(columns - 1) // 2 :: columns][-1]
+        below.set_xlabel(LAYER_AXIS, x=0.5 if columns % 2 else 1.1)
         add_legend(figure, panels[0], figure.get_figheight(), most=_LEGEND)
         figure.draw_without_rendering()
     return figure

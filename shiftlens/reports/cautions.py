@@ -76,8 +76,8 @@ def _texts(tokens: pd.DataFrame) -> Iterator[str]:
     if len(unknown):
         shares = ", ".join(f"{code} {share:.1%}" for code, share in unknown.items())
         yield (
-            f"Unknown tokens are above {MOST_UNKNOWN:.0%}: {shares}. The tokenizer does not know "
-            "the script; what is measured there is little of the language."
+            f"Unknown tokens are above {MOST_UNKNOWN:.0%}: {shares}. The tokenizer lacks their "
+            "words or script; what is measured there is little of the language."
         )
     if "dropped" in table and (dropped := _listed(table["dropped"])):
         yield f"Sentences that some language lacks were dropped: {dropped}."

@@ -216,7 +216,25 @@ def _not_comparable(
     firsts = [each.sweep.metric for each in states]
     if firsts[0] != firsts[1]:
         warnings.append(f"the areas are chosen by other metrics: {firsts[0]} and {firsts[1]}")
+    if other := _other_sentences(first, second):
+        warnings.append(f"the sentences differ in {', '.join(other)}")
     return warnings
+
+
+def _other_sentences(first: RunFolder, second: RunFolder) -> list[str]:
+    """Languages of both of which each run has sentences of its own; none where they are gone."""
+    try:
+        one, other = (
+            {code: set(texts) for code, texts in run.corpus.texts.items()}
+            for run in (first, second)
+        )
+    except ShiftlensError:
+        return []
+    return [
+        code
+        for code in one
+        if code in other and one[code] - other[code] and other[code] - one[code]
+    ]
 
 
 def _pooling(states: States) -> str:

@@ -69,7 +69,7 @@ class PairSampler:
         if self.pairs < 2 or self.pairs > sentences:
             raise ShiftlensError(
                 f"a contrastive batch of {self.pairs} pairs is not possible with {sentences} "
-                "parallel sentences; it takes from 2 to as many as there are"
+                f"parallel sentences; give --pairs 2 to {sentences}"
             )
 
     def __iter__(self) -> Iterator[PairBatch]:

@@ -158,7 +158,10 @@ def test_without_dash_it_says_what_to_install(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "dash", None)
     assert main(["serve", "--model", "demo", "--port", "0"]) == 2
     [line] = capfd.readouterr().err.splitlines()
-    assert line == "shiftlens: the page needs Dash: pip install 'shiftlens[app]'"
+    assert (
+        line
+        == "shiftlens: the page needs Dash: pip install 'shiftlens[app]', or '.[app]' in a clone"
+    )
 
 
 def test_notebooks_do_not_need_dash():
