@@ -23,7 +23,7 @@ of 1,024 tokens by default here, which 250 sentences fill too: memory is that of
 
 Command: python benchmarks/scaling.py [--largest 16000] [--languages 16] [--batch-tokens 4096]
              [--repeats 3]
-Cost: about 12 minutes on one core, 1 GB of memory, 200 MB of disk in the temporary folder.
+Cost: about 11 minutes on two cores, 1 GB of memory, 200 MB of disk in the temporary folder.
 """
 
 import argparse
