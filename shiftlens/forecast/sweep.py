@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from shiftlens.forecast.shape import ModelShape, Texts
-from shiftlens.geometry.factor import FEWEST_ROWS
+from shiftlens.geometry.factor import rows_of_a_block
 from shiftlens.geometry.retrieval import BLOCK
 
 NUMBER = 8
@@ -76,13 +76,13 @@ def _memory(n: int, d: int, groups: int, vectors: bool) -> int:
     too, in float64 while they are compared, and their cosines.
     """
     m, k = min(n, d), min(2 * min(n, d), d)
-    rows = min(n, max(4 * d, FEWEST_ROWS))
+    rows = min(n, rows_of_a_block(d))
     cuts = groups + 1
     there = n * d + 2 * d * m * cuts
     halves = n * d * (cuts + 1) if vectors else 0
     complement = 2 * d * d if m < d <= 2 * m else 0
-    factoring = n * d // 2 + d * m + 3 * rows * d + d * m + rows * m
-    pairing = 2 * d * m + 2 * d * m + 2 * k * m + 2 * k * k + complement
+    factoring = n * d // 2 + 2 * d * m + 3 * rows * d + rows * m
+    pairing = 4 * d * m + 2 * k * m + 2 * k * k + complement
     work = [factoring, pairing]
     if vectors:
         work.append(4 * n * d + min(n * n, 2 * BLOCK))

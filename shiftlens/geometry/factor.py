@@ -78,9 +78,14 @@ def centred_factor(states: Any) -> CentredFactor:
     )
 
 
+def rows_of_a_block(d: int) -> int:
+    """How many states of width d are factored at a time."""
+    return max(4 * d, FEWEST_ROWS)
+
+
 def _blocks(states: np.ndarray) -> Iterator[np.ndarray]:
     """Some rows at a time."""
-    rows = max(4 * states.shape[1], FEWEST_ROWS)
+    rows = rows_of_a_block(states.shape[1])
     return (states[start : start + rows] for start in range(0, len(states), rows))
 
 
